@@ -20,12 +20,29 @@ pub struct Header {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format { Jpeg, Png, Gif, WebP, Bmp, Tiff, Pnm, Qoi }
+pub enum Format {
+    Jpeg,
+    Png,
+    Gif,
+    WebP,
+    Bmp,
+    Tiff,
+    Pnm,
+    Qoi,
+}
 
 /// What was done to a picture that its sender may not expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Warning { RotatedByExif, AlphaFlattened, FirstFrameOnly, CmykConverted, Upscaled, Inverted, ContentTypeMismatch }
+pub enum Warning {
+    RotatedByExif,
+    AlphaFlattened,
+    FirstFrameOnly,
+    CmykConverted,
+    Upscaled,
+    Inverted,
+    ContentTypeMismatch,
+}
 
 /// A picture ready for the network.
 #[derive(Debug, Clone)]
@@ -40,7 +57,12 @@ pub struct Prepared {
 
 /// A rectangle in picture pixels. With ink framing it may reach past the picture's edges.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Region { pub x: f64, pub y: f64, pub width: f64, pub height: f64 }
+pub struct Region {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
@@ -57,8 +79,14 @@ pub enum PictureError {
 
 impl Header {
     /// Reads the header of `bytes`; the format is judged by content alone.
-    pub fn read(bytes: &[u8], max_pixels: u64) -> Result<Self, PictureError> { let _ = (bytes, max_pixels); todo!() }
+    pub fn read(bytes: &[u8], max_pixels: u64) -> Result<Self, PictureError> {
+        let _ = (bytes, max_pixels);
+        todo!()
+    }
 }
 
 /// Decodes `bytes` and brings them to the shape of `spec`. CPU work: call it off the async runtime.
-pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> { let _ = (bytes, header, spec); todo!() }
+pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
+    let _ = (bytes, header, spec);
+    todo!()
+}

@@ -1,0 +1,4 @@
+//! Serves Network-in-Network image classifiers.
+
+pub mod model;
+pub mod preprocess;

@@ -1,0 +1,178 @@
+//! A network with its input contract: prepared pixels in, scores out.
+
+use super::folder::ModelFolder;
+use super::golden::{self, GoldenMismatch};
+use super::network::{Network, Precision};
+use super::weights::{WeightsError, is_finite};
+use crate::preprocess::InputSpec;
+use tch::{Kind, TchError, Tensor};
+
+/// One picture for the network.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub pixels: Pixels,
+    /// Whether the class confidence maps are wanted beside the scores.
+    pub maps: bool,
+}
+
+/// Pixels in one of the two forms that a client may send.
+#[derive(Debug, Clone)]
+pub enum Pixels {
+    /// `[H, W, C]`, 0 to 255, in the network's channel order; the network normalises them.
+    Bytes(Vec<u8>),
+    /// `[C, H, W]`, already normalised.
+    Floats(Vec<f32>),
+}
+
+/// What the network says of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// One per class; see [`super::network::Scores::logits`].
+    pub logits: Vec<f32>,
+    /// One per class, sum 1.
+    pub probabilities: Vec<f32>,
+    pub maps: Option<ClassMaps>,
+}
+
+/// Class confidence maps of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassMaps {
+    pub width: usize,
+    pub height: usize,
+    /// `[K, height, width]`, row-major.
+    pub values: Vec<f32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClassifierError {
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+    #[error("{0}")]
+    Weights(#[from] WeightsError),
+    #[error("{0}")]
+    Golden(#[from] GoldenMismatch),
+    #[error("a sample has {found} values, the network takes {expected}")]
+    SampleSize { found: usize, expected: usize },
+    #[error("the network put out values that are not finite")]
+    NotFinite,
+}
+
+/// Owned by one thread, which builds it, warms it up and runs it.
+#[derive(Debug)]
+pub struct Classifier {
+    network: Network,
+    input: InputSpec,
+    /// `(pixel * scale - mean) / std` as `pixel * gain + offset`; `[C]` each.
+    gain: Tensor,
+    offset: Tensor,
+}
+
+impl Classifier {
+    /// Builds the network of a checked folder.
+    pub fn new(folder: &ModelFolder, precision: Precision) -> Result<Self, ClassifierError> {
+        let network = Network::new(&folder.architecture, &folder.tensors()?, precision)?;
+        let input = folder.manifest.input.clone();
+        let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
+        let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
+        let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
+        Ok(Self { network, input, gain, offset })
+    }
+
+    /// Runs every batch size up to `max_batch` once, so that no request pays for set-up, and
+    /// checks the golden picture.
+    pub fn warm_up(&self, folder: &ModelFolder, max_batch: usize) -> Result<(), ClassifierError> {
+        let golden = &folder.manifest.golden;
+        let picture = Sample { pixels: Pixels::Bytes(golden::picture(&self.input)), maps: false };
+        let tolerance = match self.network.precision() {
+            Precision::F32 => golden.tolerance,
+            Precision::Bf16 => golden.tolerance.max(golden::BF16_TOLERANCE),
+        };
+        for size in 1..=max_batch {
+            for prediction in self.infer(&vec![picture.clone(); size])? {
+                golden.check(&prediction.probabilities, tolerance)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one batch. Every number in the answer is finite.
+    pub fn infer(&self, samples: &[Sample]) -> Result<Vec<Prediction>, ClassifierError> {
+        let scores = self.network.forward(&self.batch(samples)?)?;
+        if !is_finite(&scores.logits)? {
+            return Err(ClassifierError::NotFinite);
+        }
+        let logits = rows(&scores.logits)?;
+        let probabilities = rows(&scores.probabilities)?;
+        let predictions = logits.into_iter().zip(probabilities).zip(samples).enumerate();
+        predictions
+            .map(|(index, ((logits, probabilities), sample))| {
+                let maps = if sample.maps { Some(class_maps(&scores.maps, index)?) } else { None };
+                Ok(Prediction { logits, probabilities, maps })
+            })
+            .collect()
+    }
+
+    /// The samples as one normalised tensor `[N, C, H, W]` in channels-last memory order.
+    fn batch(&self, samples: &[Sample]) -> Result<Tensor, ClassifierError> {
+        if samples.iter().all(|sample| matches!(sample.pixels, Pixels::Bytes(_))) {
+            return self.normalised(samples.iter().map(|sample| &sample.pixels));
+        }
+        let one = |sample: &Sample| self.normalised(std::iter::once(&sample.pixels));
+        let tensors = samples.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&tensors, 0)?)
+    }
+
+    /// Pixels of one form. Bytes are joined as they are: `[H, W, C]` is channels-last already.
+    fn normalised<'a>(
+        &self,
+        pixels: impl Iterator<Item = &'a Pixels>,
+    ) -> Result<Tensor, ClassifierError> {
+        let (height, width) = (i64::from(self.input.height), i64::from(self.input.width));
+        let channels = self.input.channels.count() as i64;
+        let expected = self.input.bytes();
+        let mut bytes = Vec::new();
+        for pixels in pixels {
+            let found = pixels.len();
+            if found != expected {
+                return Err(ClassifierError::SampleSize { found, expected });
+            }
+            match pixels {
+                Pixels::Bytes(values) => bytes.extend_from_slice(values),
+                Pixels::Floats(values) => {
+                    let tensor = Tensor::f_from_slice(values)?;
+                    let tensor = tensor.f_view([1, channels, height, width])?;
+                    return Ok(super::network::channels_last(&tensor)?);
+                }
+            }
+        }
+        let shape = [(bytes.len() / expected) as i64, height, width, channels];
+        let tensor = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?;
+        let tensor = tensor.f_to_kind(Kind::Float)?.f_mul_(&self.gain)?.f_add_(&self.offset)?;
+        Ok(tensor.f_permute([0, 3, 1, 2])?)
+    }
+}
+
+impl Pixels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(values) => values.len(),
+            Self::Floats(values) => values.len(),
+        }
+    }
+}
+
+/// A `[N, K]` tensor as N vectors.
+fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>, TchError> {
+    let (_, columns) = tensor.size2()?;
+    let mut values = vec![0f32; tensor.numel()];
+    tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
+    Ok(values.chunks(columns as usize).map(<[f32]>::to_vec).collect())
+}
+
+fn class_maps(maps: &Tensor, index: usize) -> Result<ClassMaps, TchError> {
+    let map = maps.f_get(index as i64)?.f_contiguous()?;
+    let (_, height, width) = map.size3()?;
+    let mut values = vec![0f32; map.numel()];
+    map.f_copy_data(&mut values, map.numel())?;
+    Ok(ClassMaps { width: width as usize, height: height as usize, values })
+}

@@ -1,0 +1,22 @@
+//! Networks: architectures as data, weights, the forward pass, the model folder.
+//!
+//! ```text
+//! model.toml ─ manifest ─┐
+//! labels.txt ────────────┼─ folder ─▶ classifier ─▶ predictions
+//! weights.safetensors ───┘             (network: convolutions, ReLU, pooling)
+//! ```
+
+pub mod architecture;
+pub mod classifier;
+pub mod folder;
+pub mod golden;
+pub mod manifest;
+pub mod network;
+pub mod preset;
+pub mod weights;
+
+pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Sample};
+pub use folder::{FolderError, ModelFolder};
+pub use manifest::Manifest;
+pub use network::Precision;
+pub use preset::Preset;
