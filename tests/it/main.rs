@@ -1,0 +1,3 @@
+//! One test crate for all areas, so that it links once.
+
+mod preprocess;
