@@ -1,6 +1,8 @@
 //! Serves Network-in-Network image classifiers.
 
+pub mod batching;
 pub mod commands;
+pub mod engine;
 pub mod memory;
 pub mod model;
 pub mod preprocess;
