@@ -86,7 +86,7 @@ impl TrainableNet {
                 Layer::MaxPool(pool) => max_pool(&x, pool)?,
                 Layer::AveragePool(pool) => average_pool(&x, pool)?,
                 Layer::Dropout { .. } if mode == Mode::Infer => x,
-                Layer::Dropout { rate } if rate == 0.0 => x,
+                Layer::Dropout { rate: 0.0 } => x,
                 Layer::Dropout { rate } => x.f_dropout(rate, true)?,
             };
         }

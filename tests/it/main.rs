@@ -2,4 +2,5 @@
 
 mod batching;
 mod engine;
+mod networks;
 mod preprocess;
