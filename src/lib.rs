@@ -1,4 +1,7 @@
 //! Serves Network-in-Network image classifiers.
 
+pub mod batching;
+pub mod engine;
 pub mod model;
 pub mod preprocess;
+pub mod service;
