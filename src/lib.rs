@@ -2,6 +2,7 @@
 
 pub mod batching;
 pub mod engine;
+pub mod http;
 pub mod model;
 pub mod preprocess;
 pub mod service;

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{ModelSet, ServiceError};
-use crate::engine::Health;
+use super::ServiceError;
 
 /// Opens at the start and closes once, for good.
 #[derive(Debug, Default)]
@@ -85,17 +84,4 @@ impl fmt::Display for Unready {
             Self::Dead(model) => write!(f, "model {model}: the engine has ended"),
         }
     }
-}
-
-/// What keeps `models` from answering.
-pub(super) fn unready_models(models: &ModelSet) -> impl Iterator<Item = Unready> {
-    models.iter().filter_map(|model| {
-        let name = || model.info.name.clone();
-        match &*model.health.borrow() {
-            Health::Dead => Some(Unready::Dead(name())),
-            _ if model.batcher.is_closed() => Some(Unready::Dead(name())),
-            Health::Rebuilding { .. } => Some(Unready::Rebuilding(name())),
-            Health::Ready => None,
-        }
-    })
 }
