@@ -87,18 +87,11 @@ impl<I: Send + Sync + 'static, O: Send + 'static> EngineThread<I, O> {
         let (built, first_build) = oneshot::channel();
         let (health, health_seen) = watch::channel(Health::Ready);
         let restarts = Arc::new(AtomicU64::new(0));
-        let worker = Worker {
-            factory,
-            jobs,
-            health: DeadOnDrop(health),
-            restarts: Arc::clone(&restarts),
-        };
-        let thread = thread::Builder::new()
-            .name(format!("nin-{model}"))
-            .spawn(move || worker.run(built))?;
-        first_build
-            .await
-            .map_err(|_| "the engine thread ended while building")??;
+        let worker =
+            Worker { factory, jobs, health: DeadOnDrop(health), restarts: Arc::clone(&restarts) };
+        let thread =
+            thread::Builder::new().name(format!("nin-{model}")).spawn(move || worker.run(built))?;
+        first_build.await.map_err(|_| "the engine thread ended while building")??;
         Ok(Self {
             work: Mutex::new(Some(work)),
             thread: Mutex::new(Some(thread)),
@@ -140,9 +133,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Engine for EngineThread<I, O> 
     type Output = O;
 
     async fn run(&self, batch: Batch<I>) -> Result<Vec<O>, EngineFailure> {
-        let ended = || EngineFailure {
-            cause: "the engine thread has ended".to_owned(),
-        };
+        let ended = || EngineFailure { cause: "the engine thread has ended".to_owned() };
         let (answer, reply) = oneshot::channel();
         lock(&self.work)
             .as_ref()
@@ -188,11 +179,10 @@ where
             // Nobody waits for it any more.
             return;
         }
-        while let Some(cause) = self.serve(&mut network) {
-            tracing::error!(cause, "the network panicked, rebuilding it");
+        while let Some(panicked) = self.serve(&mut network) {
             // Gone before the next one is built: there may not be memory for two.
             discard(network);
-            match self.rebuild(cause) {
+            match self.rebuild(panicked) {
                 Some(rebuilt) => network = rebuilt,
                 None => return,
             }
@@ -200,8 +190,8 @@ where
         discard(network);
     }
 
-    /// Runs batches until there are no more (none) or the network panics (the cause).
-    fn serve(&self, network: &mut N) -> Option<String> {
+    /// Runs batches until there are no more (none) or the network panics (when it did).
+    fn serve(&self, network: &mut N) -> Option<Instant> {
         for Work { batch, answer } in &self.jobs {
             if answer.is_closed() {
                 continue;
@@ -211,18 +201,17 @@ where
             drop(batch);
             match outcome {
                 Ok(outcome) => {
-                    let _ = answer.send(outcome.map_err(|error| EngineFailure {
-                        cause: chain(&*error),
-                    }));
+                    let _ = answer
+                        .send(outcome.map_err(|error| EngineFailure { cause: chain(&*error) }));
                 }
                 Err(panic) => {
-                    let cause = format!("panic: {}", panic_message(&*panic));
+                    let (since, cause) = (Instant::now(), panic_message(&*panic).to_owned());
+                    tracing::error!(cause, "the network panicked, rebuilding it");
                     // Before the answer: whoever sees it sees the health drop.
-                    self.rebuilding(Instant::now(), &cause);
-                    let _ = answer.send(Err(EngineFailure {
-                        cause: cause.clone(),
-                    }));
-                    return Some(cause);
+                    self.rebuilding(since, &cause);
+                    let cause = format!("the network panicked: {cause}");
+                    let _ = answer.send(Err(EngineFailure { cause }));
+                    return Some(since);
                 }
             }
         }
@@ -230,9 +219,7 @@ where
     }
 
     /// Tries until it goes well, or nobody needs it any more (none).
-    fn rebuild(&mut self, panic: String) -> Option<N> {
-        let since = Instant::now();
-        self.rebuilding(since, &panic);
+    fn rebuild(&mut self, since: Instant) -> Option<N> {
         let mut backoff = FIRST_BACKOFF;
         loop {
             match build(&mut self.factory) {
@@ -254,10 +241,7 @@ where
     }
 
     fn rebuilding(&self, since: Instant, cause: &str) {
-        self.health.0.send_replace(Health::Rebuilding {
-            since,
-            cause: cause.to_owned(),
-        });
+        self.health.0.send_replace(Health::Rebuilding { since, cause: cause.to_owned() });
     }
 
     /// Fails what comes within `pause`; none when nothing can come any more.

@@ -20,20 +20,14 @@ impl MemoryBudget {
     pub fn new(bytes: u64) -> Self {
         // More than the semaphore can count is as good as unlimited.
         let units = (bytes / UNIT).min(Semaphore::MAX_PERMITS as u64);
-        Self {
-            free: Arc::new(Semaphore::new(units as usize)),
-            units,
-        }
+        Self { free: Arc::new(Semaphore::new(units as usize)), units }
     }
 
     /// Takes `bytes`, rounded up to whole KiB, if they are free. Never waits: a queue for memory
     /// would be a second queue without a bound.
     pub fn try_acquire(&self, bytes: u64) -> Result<BytesPermit, BudgetExceeded> {
         let units = bytes.div_ceil(UNIT);
-        let never_fits = BudgetExceeded::NeverFits {
-            bytes,
-            budget: self.total(),
-        };
+        let never_fits = BudgetExceeded::NeverFits { bytes, budget: self.total() };
         if units > self.units {
             return Err(never_fits);
         }
@@ -52,9 +46,7 @@ impl MemoryBudget {
     /// What is taken now, in bytes: a gauge.
     pub fn in_flight(&self) -> u64 {
         // Permits never outnumber `units`; `saturating` costs nothing.
-        self.units
-            .saturating_sub(self.free.available_permits() as u64)
-            * UNIT
+        self.units.saturating_sub(self.free.available_permits() as u64) * UNIT
     }
 }
 
@@ -81,9 +73,7 @@ impl BytesPermit {
 
 impl fmt::Debug for BytesPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BytesPermit")
-            .field("bytes", &self.bytes())
-            .finish()
+        f.debug_struct("BytesPermit").field("bytes", &self.bytes()).finish()
     }
 }
 
@@ -96,4 +86,49 @@ pub enum BudgetExceeded {
     /// Others hold the bytes now.
     #[error("{bytes} bytes are not free in the memory budget now")]
     Full { bytes: u64 },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1024;
+
+    #[test]
+    fn bytes_come_back() {
+        let budget = MemoryBudget::new(10 * KIB);
+        let mut permit = budget.try_acquire(4 * KIB + 1).expect("fits");
+        assert_eq!((permit.bytes(), budget.in_flight()), (5 * KIB, 5 * KIB));
+        permit.shrink_to(1);
+        assert_eq!((permit.bytes(), budget.in_flight()), (KIB, KIB));
+        permit.shrink_to(9 * KIB);
+        assert_eq!(permit.bytes(), KIB);
+        drop(permit);
+        assert_eq!(budget.in_flight(), 0);
+    }
+
+    #[test]
+    fn too_much_now_is_not_too_much_ever() {
+        let budget = MemoryBudget::new(10 * KIB);
+        let held = budget.try_acquire(6 * KIB).expect("fits");
+        let bytes = 5 * KIB;
+        let refused = budget.try_acquire(bytes).expect_err("full");
+        assert_eq!(refused, BudgetExceeded::Full { bytes });
+        drop(held);
+        assert!(budget.try_acquire(bytes).is_ok());
+
+        for bytes in [10 * KIB + 1, u64::MAX] {
+            let refused = budget.try_acquire(bytes).expect_err("too big");
+            let budget = 10 * KIB;
+            assert_eq!(refused, BudgetExceeded::NeverFits { bytes, budget });
+        }
+    }
+
+    #[test]
+    fn a_huge_budget_is_no_panic() {
+        let budget = MemoryBudget::new(u64::MAX);
+        assert!(budget.try_acquire(1 << 40).is_ok());
+        assert_eq!(budget.in_flight(), 0);
+        assert!(budget.try_acquire(u64::MAX).is_err());
+    }
 }

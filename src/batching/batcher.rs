@@ -70,9 +70,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
         let tasks = TaskTracker::new();
         tasks.spawn(collect(engine, Arc::clone(&queue)));
         tasks.close();
-        Self {
-            inner: Arc::new(Inner { queue, tasks }),
-        }
+        Self { inner: Arc::new(Inner { queue, tasks }) }
     }
 
     /// Queues the job and waits for its answer, not beyond its deadline.
@@ -124,9 +122,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
 // Not derived: that would ask for `I: Clone, O: Clone`.
 impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
-        Self {
-            inner: Arc::clone(&self.inner),
-        }
+        Self { inner: Arc::clone(&self.inner) }
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batcher::SubmitError;
-use super::queue::{Queue, RunGuard, Ticket, Waiting};
+use super::queue::{Queue, RunGuard};
+use super::ticket::{Ticket, Waiting};
 use super::{Batch, Engine, EngineFailure, Reply};
 
 /// Serves the queue until it is closed and empty.
@@ -103,12 +104,7 @@ impl<O> Run<O> {
         let batch_size = tickets.len();
         for (ticket, output) in tickets.into_iter().zip(self.outputs) {
             let queue = self.started.duration_since(ticket.arrived);
-            ticket.answer(Ok(Reply {
-                output,
-                queue,
-                inference: self.inference,
-                batch_size,
-            }));
+            ticket.answer(Ok(Reply { output, queue, inference: self.inference, batch_size }));
         }
     }
 }
@@ -125,17 +121,13 @@ async fn run<E: Engine>(
     let inference = started.elapsed();
     queue.observer.batch(size, inference);
     let outcome = match outcome {
-        Ok(outputs) if outputs.len() != size => Err(EngineFailure {
-            cause: format!("{} outputs for {size} inputs", outputs.len()),
-        }),
+        Ok(outputs) if outputs.len() != size => {
+            Err(EngineFailure { cause: format!("{} outputs for {size} inputs", outputs.len()) })
+        }
         outcome => outcome,
     };
     match outcome {
-        Ok(outputs) => Ok(Run {
-            outputs,
-            started,
-            inference,
-        }),
+        Ok(outputs) => Ok(Run { outputs, started, inference }),
         Err(failure) => {
             tracing::error!(batch_size = size, cause = %failure, "a batch failed in the engine");
             queue.observer.failed();
@@ -153,9 +145,7 @@ async fn no_panic<T>(
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| run.as_mut().poll(context));
         catch_unwind(poll).unwrap_or_else(|panic| {
-            Poll::Ready(Err(EngineFailure {
-                cause: format!("panic: {}", panic_message(&*panic)),
-            }))
+            Poll::Ready(Err(EngineFailure { cause: format!("panic: {}", panic_message(&*panic)) }))
         })
     })
     .await

@@ -17,6 +17,7 @@ mod batcher;
 mod collector;
 mod observer;
 mod queue;
+mod ticket;
 
 use std::future::Future;
 use std::ops::{Deref, Range};
@@ -54,30 +55,23 @@ pub struct Batch<I> {
 impl<I> Batch<I> {
     /// The batches of one input each that make up this one, in its order.
     pub fn singles(&self) -> impl Iterator<Item = Self> + '_ {
-        self.range.clone().map(|index| Self {
-            inputs: Arc::clone(&self.inputs),
-            range: index..index + 1,
-        })
+        self.range
+            .clone()
+            .map(|index| Self { inputs: Arc::clone(&self.inputs), range: index..index + 1 })
     }
 }
 
 impl<I> From<Vec<I>> for Batch<I> {
     fn from(inputs: Vec<I>) -> Self {
         let range = 0..inputs.len();
-        Self {
-            inputs: inputs.into(),
-            range,
-        }
+        Self { inputs: inputs.into(), range }
     }
 }
 
 // Not derived: that would ask for `I: Clone`.
 impl<I> Clone for Batch<I> {
     fn clone(&self) -> Self {
-        Self {
-            inputs: Arc::clone(&self.inputs),
-            range: self.range.clone(),
-        }
+        Self { inputs: Arc::clone(&self.inputs), range: self.range.clone() }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::batcher::{BatchConfig, Job, SubmitError};
 use super::observer::{Dropped, Observer};
-use super::{BytesPermit, Reply};
+use super::ticket::{Answer, Ticket, Waiting};
 
 /// Weight of the newest batch in the mean time per batch.
 const NEWEST: f64 = 0.2;
@@ -27,45 +27,6 @@ pub struct QueueStats {
     pub last_batch_size: usize,
     /// Moving mean; none before the first batch.
     pub time_per_batch: Option<Duration>,
-}
-
-pub(super) type Answer<O> = Result<Reply<O>, SubmitError>;
-
-/// A job in the queue.
-pub(super) struct Waiting<I, O> {
-    pub(super) input: I,
-    pub(super) ticket: Ticket<O>,
-}
-
-/// What a job is to the collector: everything but its input.
-pub(super) struct Ticket<O> {
-    pub(super) arrived: Instant,
-    deadline: Instant,
-    answer: oneshot::Sender<Answer<O>>,
-    permit: BytesPermit,
-}
-
-impl<O> Ticket<O> {
-    /// Gives the bytes back before answering, so that whoever sees the answer sees the gauge.
-    pub(super) fn answer(self, answer: Answer<O>) {
-        drop(self.permit);
-        // The receiver may have gone while the batch ran.
-        let _ = self.answer.send(answer);
-    }
-
-    /// The ticket, unless nobody waits for it any more.
-    pub(super) fn if_alive(self, observer: &dyn Observer) -> Option<Self> {
-        if self.deadline <= Instant::now() {
-            observer.dropped(Dropped::Deadline);
-            self.answer(Err(SubmitError::DeadlineExceeded));
-            None
-        } else if self.answer.is_closed() {
-            observer.dropped(Dropped::ClientGone);
-            None
-        } else {
-            Some(self)
-        }
-    }
 }
 
 struct State<I, O> {
@@ -103,12 +64,7 @@ impl<I, O> Queue<I, O> {
             last_batch_size: 0,
             time_per_batch: None,
         };
-        Self {
-            config,
-            observer,
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        Self { config, observer, state: Mutex::new(state), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<I, O>> {
@@ -119,7 +75,6 @@ impl<I, O> Queue<I, O> {
     /// Queues the job, or refuses it.
     pub(super) fn push(&self, job: Job<I>) -> Result<Place<'_, I, O>, SubmitError> {
         let arrived = Instant::now();
-        let (answer, reply) = oneshot::channel();
         let mut state = self.state();
         if state.closed {
             return Err(SubmitError::ShuttingDown);
@@ -128,29 +83,19 @@ impl<I, O> Queue<I, O> {
             return Err(SubmitError::DeadlineExceeded);
         }
         let full = state.waiting.len() >= self.config.queue_capacity.get();
-        if full || arrived + state.expected_wait(self.config.max_batch) >= job.deadline {
+        let patience = job.deadline.duration_since(arrived);
+        if full || state.expected_wait(self.config.max_batch) >= patience {
             return Err(SubmitError::Overloaded {
                 retry_after: state.retry_after(self.config.max_batch),
             });
         }
         let number = state.arrivals;
         state.arrivals += 1;
-        let ticket = Ticket {
-            arrived,
-            deadline: job.deadline,
-            answer,
-            permit: job.permit,
-        };
-        let input = job.input;
-        state.waiting.insert(number, Waiting { input, ticket });
+        let (waiting, reply) = Waiting::new(job, arrived);
+        state.waiting.insert(number, waiting);
         drop(state);
         self.changed.notify_one();
-        Ok(Place {
-            queue: self,
-            number,
-            left_because: Dropped::ClientGone,
-            reply,
-        })
+        Ok(Place { queue: self, number, left_because: Dropped::ClientGone, reply })
     }
 
     /// Waits for jobs and takes those of the next batch; none when closed and empty.
@@ -185,10 +130,7 @@ impl<I, O> Queue<I, O> {
         let mut state = self.state();
         state.batches += 1;
         state.last_batch_size = jobs;
-        state.running = Some(Running {
-            since: Instant::now(),
-            jobs,
-        });
+        state.running = Some(Running { since: Instant::now(), jobs });
         RunGuard { queue: self }
     }
 
@@ -255,10 +197,13 @@ impl<I, O> State<I, O> {
             return None;
         }
         let now = Instant::now();
-        let run = self.time_per_batch.unwrap_or_default();
+        // Twice the mean, as runs differ.
+        let run = times(self.time_per_batch.unwrap_or_default(), 2);
         let latest = |ticket: &Ticket<O>| {
             let due = ticket.deadline.checked_sub(run).unwrap_or(now);
-            due.min(ticket.arrived + config.max_delay)
+            // A delay beyond the clock's range is no bound.
+            let held = ticket.arrived.checked_add(config.max_delay);
+            held.map_or(due, |held| held.min(due))
         };
         let tickets = self.waiting.values().map(|waiting| &waiting.ticket);
         tickets.map(latest).min().filter(|until| *until > now)
@@ -271,10 +216,11 @@ impl<I, O> State<I, O> {
         let Some(per_batch) = self.time_per_batch else {
             return Duration::ZERO;
         };
-        let running = self.running.as_ref().map_or(Duration::ZERO, |running| {
-            per_batch.saturating_sub(running.since.elapsed())
-        });
-        running + times(per_batch, self.waiting.len() / max_batch.get())
+        let running = self
+            .running
+            .as_ref()
+            .map_or(Duration::ZERO, |running| per_batch.saturating_sub(running.since.elapsed()));
+        running.saturating_add(times(per_batch, self.waiting.len() / max_batch.get()))
     }
 
     /// Time to work off all that is there, in whole seconds, at least one.

@@ -1,22 +1,17 @@
 //! Bytes → pixels: sniff, limits, decode, orientation, resize to `[H, W, C]` u8.
 //!
-//! [`Header::read`] looks at the first bytes only and allocates nothing that grows with the
-//! picture; admission happens between it and [`prepare`]. No tch and no axum in here.
+//! [`Header::read`] looks at headers only and allocates nothing that grows with the picture;
+//! admission happens between it and [`prepare`]. No tch and no axum in here.
 
+mod convert;
+mod decode;
+mod header;
+mod polarity;
+mod resize;
 mod spec;
 
+pub use header::Header;
 pub use spec::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
-
-/// What the header says, before any pixel is decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    pub format: Format,
-    /// Pixels, as a person sees the picture: after EXIF orientation.
-    pub width: u32,
-    pub height: u32,
-    /// The most memory that decoding and resizing will hold at once, in bytes.
-    pub decoded_bytes: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,16 +26,38 @@ pub enum Format {
     Qoi,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Gif => "GIF",
+            Self::WebP => "WebP",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+            Self::Pnm => "PNM",
+            Self::Qoi => "QOI",
+        })
+    }
+}
+
 /// What was done to a picture that its sender may not expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {
+    /// The EXIF orientation is not "as stored".
     RotatedByExif,
+    /// At least one pixel was not opaque; [`InputSpec::background`] shows through it.
     AlphaFlattened,
+    /// The file holds more frames or pages than the one that was classified.
     FirstFrameOnly,
+    /// CMYK was turned to RGB without a colour profile.
     CmykConverted,
+    /// The part of the picture that is shown is smaller than the network's input on some side.
     Upscaled,
+    /// Dark on light was turned to light on dark.
     Inverted,
+    /// The declared media type is not that of the content. Added by the HTTP layer.
     ContentTypeMismatch,
 }
 
@@ -67,26 +84,34 @@ pub struct Region {
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The content is no picture that we decode. 415
-    #[error("...")]
+    #[error("the content is not a picture in a supported format")]
     Unsupported,
     /// 413
-    #[error("...")]
+    #[error("the picture has {width}×{height} pixels; at most {max_pixels} in all are accepted")]
     TooLarge { width: u32, height: u32, max_pixels: u64 },
     /// 422
-    #[error("...")]
+    #[error("the {format} picture is broken or cut short: {detail}")]
     Corrupt { format: Format, detail: String },
 }
 
-impl Header {
-    /// Reads the header of `bytes`; the format is judged by content alone.
-    pub fn read(bytes: &[u8], max_pixels: u64) -> Result<Self, PictureError> {
-        let _ = (bytes, max_pixels);
-        todo!()
-    }
-}
-
 /// Decodes `bytes` and brings them to the shape of `spec`. CPU work: call it off the async runtime.
+///
+/// `header` must come from [`Header::read`] on the same bytes.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
-    let _ = (bytes, header, spec);
-    todo!()
+    let image = decode::decode(bytes, header)?;
+    let (raster, flattened) = convert::to_raster(image, spec.channels, spec.background);
+    let mut warnings = header.warnings();
+    if flattened {
+        warnings.push(Warning::AlphaFlattened);
+    }
+    let region = resize::region((header.width, header.height), spec);
+    if region.width < f64::from(spec.width) || region.height < f64::from(spec.height) {
+        warnings.push(Warning::Upscaled);
+    }
+    let mut raster = resize::shrink_upright(raster, header.orientation, spec);
+    if spec.polarity == Polarity::Auto && polarity::is_dark_on_light(&raster) {
+        raster.invert();
+        warnings.push(Warning::Inverted);
+    }
+    Ok(Prepared { pixels: raster.into_network_order(spec), region, warnings })
 }

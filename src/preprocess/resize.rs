@@ -1,0 +1,101 @@
+//! Region, antialiased resize and EXIF orientation.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, RgbImage};
+
+use super::convert::Raster;
+use super::{Channels, Filter, InputSpec, Region, Resize};
+
+/// The part of a picture of `size` (width, height) that the network sees.
+pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
+    let (width, height) = (f64::from(size.0), f64::from(size.1));
+    let (cut_width, cut_height) = match spec.resize {
+        Resize::Squash => (width, height),
+        Resize::Crop => {
+            let aspect = f64::from(spec.width) / f64::from(spec.height);
+            (width.min(height * aspect), height.min(width / aspect))
+        }
+    };
+    Region {
+        x: (width - cut_width) / 2.0,
+        y: (height - cut_height) / 2.0,
+        width: cut_width,
+        height: cut_height,
+    }
+}
+
+/// Cuts and scales `raster`, which is as stored in the file, and turns it upright. Regions are
+/// centred, so turning the small result is the same as turning the large picture first.
+pub(super) fn shrink_upright(raster: Raster, turn: Orientation, spec: &InputSpec) -> Raster {
+    let mut stored = spec.clone();
+    if swaps_sides(turn) {
+        std::mem::swap(&mut stored.width, &mut stored.height);
+    }
+    let region = region((raster.width, raster.height), &stored);
+    let small = resample(raster, region, (stored.width, stored.height), spec.filter);
+    upright(small, turn)
+}
+
+/// Whether a picture's width becomes its height.
+pub(super) fn swaps_sides(turn: Orientation) -> bool {
+    use Orientation::*;
+    matches!(turn, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Scales `region`, which must lie within `raster`, to `size` (width, height).
+pub(super) fn resample(raster: Raster, region: Region, size: (u32, u32), filter: Filter) -> Raster {
+    let (width, height) = size;
+    // The resizer goes down the columns first. Where that would lengthen them, a wide and flat
+    // picture would swell, so its rows are shortened beforehand.
+    if f64::from(height) > region.height && width < raster.width {
+        let rows = Region { y: 0.0, height: f64::from(raster.height), ..region };
+        let columns = Region { x: 0.0, width: f64::from(width), ..region };
+        let narrow_size = (width, raster.height);
+        let narrow = convolve(&raster, rows, narrow_size, filter);
+        return convolve(&narrow, columns, size, filter);
+    }
+    convolve(&raster, region, size, filter)
+}
+
+fn convolve(
+    raster: &Raster,
+    region: Region,
+    (width, height): (u32, u32),
+    filter: Filter,
+) -> Raster {
+    let kind = match raster.channels {
+        Channels::Grey => PixelType::U8,
+        Channels::Colour => PixelType::U8x3,
+    };
+    let source = ImageRef::new(raster.width, raster.height, &raster.pixels, kind)
+        .expect("a raster's buffer has the length of its shape");
+    let mut target = Image::new(width, height, kind);
+    let filter = match filter {
+        Filter::Bilinear => FilterType::Bilinear,
+    };
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(filter))
+        .crop(region.x, region.y, region.width, region.height)
+        .use_alpha(false);
+    Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("regions lie within the picture and pixel types agree");
+    Raster { width, height, channels: raster.channels, pixels: target.into_vec() }
+}
+
+/// `raster` turned as a person sees it.
+pub(super) fn upright(raster: Raster, turn: Orientation) -> Raster {
+    if turn == Orientation::NoTransforms {
+        return raster;
+    }
+    let Raster { width, height, channels, pixels } = raster;
+    let whole = "a raster's buffer has the length of its shape";
+    let mut image: DynamicImage = match channels {
+        Channels::Grey => GrayImage::from_raw(width, height, pixels).expect(whole).into(),
+        Channels::Colour => RgbImage::from_raw(width, height, pixels).expect(whole).into(),
+    };
+    image.apply_orientation(turn);
+    Raster { width: image.width(), height: image.height(), channels, pixels: image.into_bytes() }
+}

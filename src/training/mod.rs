@@ -1,0 +1,22 @@
+//! Training, evaluation and export of networks.
+//!
+//! ```text
+//! folders ─ listing ─▶ pictures (decoded once, by the serving pipeline)
+//!                         │ augment
+//!                         ▼
+//!                      batches ─▶ trainable network ─ sgd ─▶ checkpoint
+//!                                        │ fold
+//!                                        ▼
+//!                                  model folder ◀─ evaluate (the serving pipeline again)
+//! ```
+
+pub mod augment;
+pub mod batches;
+pub mod checkpoint;
+pub mod listing;
+pub mod net;
+pub mod pictures;
+pub mod recipe;
+pub mod report;
+pub mod run;
+pub mod sgd;

@@ -1,0 +1,213 @@
+//! A network that can learn: f32 master weights, optional batch normalisation, dropout, bf16.
+
+use crate::model::architecture::{Architecture, ConvShape, Head, Layer};
+use crate::model::network::{Precision, average_pool, channels_last, max_pool};
+use crate::model::weights::Weights;
+use tch::{Device, Kind, TchError, Tensor};
+
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// Whether dropout drops and batch normalisation measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Train,
+    Infer,
+}
+
+/// What a trainable network is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalisation {
+    Plain,
+    /// After every convolution but the last; [`TrainableNet::fold`] takes it out again.
+    Batch,
+}
+
+/// An architecture with weights that learn.
+#[derive(Debug)]
+pub struct TrainableNet {
+    architecture: Architecture,
+    convolutions: Vec<Convolution>,
+    precision: Precision,
+}
+
+#[derive(Debug)]
+struct Convolution {
+    /// `[filters, channels, kernel, kernel]`, f32, channels-last.
+    weight: Tensor,
+    after: After,
+}
+
+#[derive(Debug)]
+enum After {
+    Bias(Tensor),
+    Norm(BatchNorm),
+}
+
+/// `[filters]` each, f32.
+#[derive(Debug)]
+struct BatchNorm {
+    gain: Tensor,
+    offset: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+impl TrainableNet {
+    /// Fresh weights (He et al. 2015, fan-in), drawn from libtorch's generator.
+    pub fn new(
+        architecture: Architecture,
+        channels: u32,
+        normalisation: Normalisation,
+        precision: Precision,
+    ) -> Result<Self, TchError> {
+        let shapes = architecture.convolutions(channels);
+        let last = shapes.len().saturating_sub(1);
+        let make = |(index, shape): (usize, &ConvShape)| {
+            Convolution::new(shape, normalisation == Normalisation::Batch && index < last)
+        };
+        let convolutions = shapes.iter().enumerate().map(make).collect::<Result<_, _>>()?;
+        Ok(Self { architecture, convolutions, precision })
+    }
+
+    /// Class maps `[N, K, h, w]`, f32, of an input `[N, C, H, W]`.
+    pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let kind = self.precision.kind();
+        let mut convolutions = self.convolutions.iter();
+        let mut x = input.f_to_kind(kind)?;
+        for layer in &self.architecture.layers {
+            x = match *layer {
+                Layer::Conv { stride, padding, .. } => {
+                    let convolution = convolutions.next().expect("one for each Conv layer");
+                    convolution.run(&x, [stride, padding].map(i64::from), (kind, mode))?
+                }
+                Layer::Relu => x.f_relu()?,
+                Layer::MaxPool(pool) => max_pool(&x, pool)?,
+                Layer::AveragePool(pool) => average_pool(&x, pool)?,
+                Layer::Dropout { rate } => x.f_dropout(rate, mode == Mode::Train)?,
+            };
+        }
+        x.f_to_kind(Kind::Float)
+    }
+
+    /// Logarithm of the probabilities, `[N, K]`, of class maps `[N, K, h, w]`.
+    pub fn log_probabilities(&self, maps: &Tensor) -> Result<Tensor, TchError> {
+        let positions = [2i64, 3];
+        match self.architecture.head {
+            Head::PoolThenSoftmax => maps
+                .f_mean_dim(positions.as_slice(), false, Kind::Float)?
+                .f_log_softmax(1, Kind::Float),
+            Head::SoftmaxThenPool => {
+                let (_, _, height, width) = maps.size4()?;
+                let log = maps.f_log_softmax(1, Kind::Float)?;
+                let sum = log.f_logsumexp(positions.as_slice(), false)?;
+                sum.f_sub_scalar(((height * width) as f64).ln())
+            }
+        }
+    }
+
+    /// What the optimiser changes: name and tensor, in a fixed order.
+    pub fn parameters(&self) -> Vec<(String, &Tensor)> {
+        let named = self.convolutions.iter().enumerate().flat_map(|(index, convolution)| {
+            let name = |part: &str| format!("conv{}.{part}", index + 1);
+            let mut tensors = vec![(name("weight"), &convolution.weight)];
+            match &convolution.after {
+                After::Bias(bias) => tensors.push((name("bias"), bias)),
+                After::Norm(norm) => {
+                    tensors.extend([(name("gain"), &norm.gain), (name("offset"), &norm.offset)]);
+                }
+            }
+            tensors
+        });
+        named.collect()
+    }
+
+    /// What batch normalisation has measured: name and tensor.
+    pub fn statistics(&self) -> Vec<(String, &Tensor)> {
+        let named = self.convolutions.iter().enumerate().filter_map(|(index, convolution)| {
+            let After::Norm(norm) = &convolution.after else { return None };
+            let name = |part: &str| format!("conv{}.{part}", index + 1);
+            Some([(name("mean"), &norm.mean), (name("variance"), &norm.variance)])
+        });
+        named.flatten().collect()
+    }
+
+    /// The weights of the served network, batch normalisation folded into the convolutions.
+    pub fn fold(&self) -> Result<Weights, TchError> {
+        let _guard = tch::no_grad_guard();
+        let folded = self.convolutions.iter().map(Convolution::fold).collect::<Result<_, _>>()?;
+        Ok(Weights { convolutions: folded })
+    }
+
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+}
+
+impl Convolution {
+    fn new(shape: &ConvShape, normalised: bool) -> Result<Self, TchError> {
+        let sides = shape.weight().map(|side| side as i64);
+        let fan_in = f64::from(shape.channels * shape.kernel * shape.kernel);
+        let cpu = (Kind::Float, Device::Cpu);
+        let weight = Tensor::f_randn(sides, cpu)?.f_mul_scalar_((2.0 / fan_in).sqrt())?;
+        let filters = [sides[0]];
+        let after = if normalised {
+            After::Norm(BatchNorm {
+                gain: Tensor::f_ones(filters, cpu)?.f_set_requires_grad(true)?,
+                offset: Tensor::f_zeros(filters, cpu)?.f_set_requires_grad(true)?,
+                mean: Tensor::f_zeros(filters, cpu)?,
+                variance: Tensor::f_ones(filters, cpu)?,
+            })
+        } else {
+            After::Bias(Tensor::f_zeros(filters, cpu)?.f_set_requires_grad(true)?)
+        };
+        Ok(Self { weight: channels_last(&weight)?.f_set_requires_grad(true)?, after })
+    }
+
+    fn run(
+        &self,
+        x: &Tensor,
+        [stride, padding]: [i64; 2],
+        (kind, mode): (Kind, Mode),
+    ) -> Result<Tensor, TchError> {
+        let weight = self.weight.f_to_kind(kind)?;
+        let bias = match &self.after {
+            After::Bias(bias) => Some(bias.f_to_kind(kind)?),
+            After::Norm(_) => None,
+        };
+        let y = x.f_conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], 1)?;
+        match &self.after {
+            After::Bias(_) => Ok(y),
+            After::Norm(norm) => norm.run(&y, mode),
+        }
+    }
+
+    fn fold(&self) -> Result<(Tensor, Tensor), TchError> {
+        match &self.after {
+            After::Bias(bias) => Ok((self.weight.f_contiguous()?, bias.f_detach_copy()?)),
+            After::Norm(norm) => {
+                let deviation = norm.variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
+                let gain = norm.gain.f_div(&deviation)?;
+                let weight = self.weight.f_mul(&gain.f_view([-1, 1, 1, 1])?)?;
+                let bias = norm.offset.f_sub(&norm.mean.f_mul(&gain)?)?;
+                Ok((weight.f_contiguous()?, bias))
+            }
+        }
+    }
+}
+
+impl BatchNorm {
+    fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        Tensor::f_batch_norm(
+            x,
+            Some(&self.gain),
+            Some(&self.offset),
+            Some(&self.mean),
+            Some(&self.variance),
+            mode == Mode::Train,
+            BATCH_NORM_MOMENTUM,
+            BATCH_NORM_EPSILON,
+            false,
+        )
+    }
+}

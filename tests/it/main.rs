@@ -1,0 +1,5 @@
+//! One test crate for all areas, so that it links once.
+
+mod batching;
+mod engine;
+mod preprocess;
