@@ -4,4 +4,5 @@ mod batching;
 mod engine;
 mod http;
 mod preprocess;
+mod service;
 mod support;
