@@ -31,6 +31,9 @@ impl MakeWriter<'_> for Log {
 impl Log {
     /// Takes what this thread logs from now on.
     fn open() -> (Self, tracing::subscriber::DefaultGuard) {
+        // If there were but one subscriber, a place first reached on a thread without it would be
+        // held to be of interest to nobody, here too. Fails if it is there already.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .json()
