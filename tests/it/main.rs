@@ -3,6 +3,7 @@
 mod batching;
 mod engine;
 mod http;
+mod networks;
 mod preprocess;
 mod service;
 mod support;
