@@ -20,7 +20,6 @@ pub(super) struct Finding<'a> {
     predictions: Vec<ClassProbability<'a>>,
     image: ImageInfo,
     /// What was done to the picture that its sender may not expect.
-    #[schema(value_type = Vec<String>)]
     warnings: Vec<Warning>,
 }
 
@@ -36,7 +35,6 @@ struct ClassProbability<'a> {
 /// The picture as it was understood.
 #[derive(Debug, Serialize, ToSchema)]
 struct ImageInfo {
-    #[schema(value_type = String)]
     format: Format,
     /// Pixels, after EXIF orientation.
     width: u32,

@@ -3,6 +3,9 @@
 //! [`Header::read`] looks at headers only and allocates nothing that grows with the picture;
 //! admission happens between it and [`prepare`]. No tch and no axum in here.
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 mod convert;
 mod decode;
 mod grid;
@@ -15,7 +18,7 @@ mod spec;
 pub use header::Header;
 pub use spec::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Jpeg,
@@ -44,7 +47,7 @@ impl std::fmt::Display for Format {
 }
 
 /// What was done to a picture that its sender may not expect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {
     /// The EXIF orientation is not "as stored".
