@@ -2,5 +2,8 @@
 
 mod batching;
 mod engine;
+mod http;
 mod networks;
 mod preprocess;
+mod service;
+mod support;
