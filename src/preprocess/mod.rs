@@ -5,7 +5,9 @@
 
 mod convert;
 mod decode;
+mod grid;
 mod header;
+mod ink;
 mod polarity;
 mod resize;
 mod spec;
@@ -81,6 +83,13 @@ pub struct Region {
     pub height: f64,
 }
 
+impl Region {
+    /// All of a picture of `size` (width, height).
+    fn whole(size: (u32, u32)) -> Self {
+        Self { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The content is no picture that we decode. 415
@@ -99,19 +108,43 @@ pub enum PictureError {
 /// `header` must come from [`Header::read`] on the same bytes.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
     let image = decode::decode(bytes, header)?;
-    let (raster, flattened) = convert::to_raster(image, spec.channels, spec.background);
+    let channels = match spec.framing {
+        Framing::Whole => spec.channels,
+        Framing::Ink => Channels::Grey,
+    };
+    let (raster, flattened) = convert::to_raster(image, channels, spec.background);
+    let shown = Shown::of(raster, header, spec);
+
     let mut warnings = header.warnings();
-    if flattened {
-        warnings.push(Warning::AlphaFlattened);
+    let small = |side: f64, input: u32| side < f64::from(input);
+    let region = shown.region;
+    let upscaled = small(region.width, spec.width) || small(region.height, spec.height);
+    warnings.extend(flattened.then_some(Warning::AlphaFlattened));
+    warnings.extend(upscaled.then_some(Warning::Upscaled));
+    warnings.extend(shown.inverted.then_some(Warning::Inverted));
+    Ok(Prepared { pixels: shown.raster.into_network_order(spec), region, warnings })
+}
+
+/// What the network sees of a picture.
+struct Shown {
+    /// Of the input's size, upright.
+    raster: convert::Raster,
+    region: Region,
+    inverted: bool,
+}
+
+impl Shown {
+    fn of(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
+        if spec.framing == Framing::Ink
+            && let Some(framed) = ink::frame(&raster, header.orientation, spec)
+        {
+            return framed;
+        }
+        let region = resize::region((header.width, header.height), spec);
+        let raster = resize::shrink_upright(raster, header.orientation, spec);
+        let inverted =
+            spec.polarity == Polarity::Auto && polarity::dark_on_light(&raster) == Some(true);
+        let raster = if inverted { raster.inverted() } else { raster };
+        Self { raster, region, inverted }
     }
-    let region = resize::region((header.width, header.height), spec);
-    if region.width < f64::from(spec.width) || region.height < f64::from(spec.height) {
-        warnings.push(Warning::Upscaled);
-    }
-    let mut raster = resize::shrink_upright(raster, header.orientation, spec);
-    if spec.polarity == Polarity::Auto && polarity::is_dark_on_light(&raster) {
-        raster.invert();
-        warnings.push(Warning::Inverted);
-    }
-    Ok(Prepared { pixels: raster.into_network_order(spec), region, warnings })
 }

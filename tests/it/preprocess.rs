@@ -73,3 +73,22 @@ fn agrees_with_pillow() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+#[test]
+fn truncated_pictures_are_corrupt() {
+    let spec = spec(24, 18, Channels::Colour);
+    let mut n=0;
+    for (name, bytes) in pictures() {
+        let whole = prepare(&bytes, &spec).pixels;
+        for cut in (1..bytes.len()) {
+            let part = &bytes[..cut];
+            let result = Header::read(part, MAX_PIXELS)
+                .and_then(|header| nin_serve::preprocess::prepare(part, &header, &spec));
+            n+=1;
+            if let Ok(prepared) = result {
+                if (cut*10 / bytes.len()) % 1 == 0 { println!("{name} at {cut} of {}: OK, equal {}", bytes.len(), prepared.pixels == whole); }
+            }
+        }
+    }
+    println!("{n} cuts");
+}
