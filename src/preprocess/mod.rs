@@ -22,7 +22,7 @@
 //! | JPEG | baseline, extended, progressive; grey, YCbCr, RGB, CMYK and YCCK (taken as inverted, as Adobe writes them) | 12 bits, lossless, arithmetic coding |
 //! | PNG | all of it; of an APNG the default picture | |
 //! | GIF, WebP | the first frame | |
-//! | BMP | all but embedded JPEG and PNG | |
+//! | BMP | Windows bitmaps, RLE included | OS/2 2.x; embedded JPEG and PNG |
 //! | TIFF | first page; 1, 8 and 16 bits, float; grey, RGB, RGBA, CMYK; BigTIFF | palette, YCbCr, grey with alpha |
 //! | PNM | P1–P7 | |
 //! | QOI | all of it | |

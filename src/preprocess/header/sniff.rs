@@ -20,9 +20,9 @@ pub(super) fn format(bytes: &[u8]) -> Option<Format> {
     }
 }
 
-/// Whether the length of the information header is one that was ever defined.
+/// Whether the length of the information header is one that Windows defined.
 fn is_bmp_info(length: Option<u32>) -> bool {
-    matches!(length, Some(12 | 16 | 40 | 52 | 56 | 64 | 108 | 124))
+    matches!(length, Some(12 | 40 | 52 | 56 | 108 | 124))
 }
 
 /// Whether blanks and then a number, a comment or PAM's first keyword follow.
