@@ -1,9 +1,11 @@
 //! One test crate for all areas, so that it links once.
 
 mod batching;
+mod digits;
 mod engine;
 mod http;
 mod networks;
 mod preprocess;
 mod service;
+mod shipped;
 mod support;
