@@ -1,3 +1,5 @@
 //! One file for each subcommand.
 
+pub mod evaluate;
+pub mod import;
 pub mod train;

@@ -109,7 +109,9 @@ impl From<Channels> for u8 {
 }
 
 /// The order of the colour channels that the network was trained on. Caffe's networks are BGR.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelOrder {
     #[default]
