@@ -2,6 +2,40 @@
 //!
 //! [`Header::read`] looks at headers only and allocates nothing that grows with the picture;
 //! admission happens between it and [`prepare`]. No tch and no axum in here.
+//!
+//! # The pipeline
+//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored.
+//! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
+//!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
+//! 3. A grey network gets ITU-R 601-2 luma, in Pillow's fixed point.
+//! 4. The region is cut out and scaled, antialiased bilinear, as Pillow's `resize(…, BILINEAR)` does
+//!    within a rounding step. With [`Framing::Ink`] a region of its own is found, see `ink.rs`.
+//! 5. EXIF orientation (JPEG APP1, PNG eXIf, WebP EXIF, the TIFF tag) turns the small result, which is
+//!    the same as turning the large picture first.
+//! 6. Polarity, channel order.
+//!
+//! # Formats
+//! By content, never by name. What is known but cannot be decoded counts as unsupported:
+//!
+//! | format | decoded | not decoded |
+//! | --- | --- | --- |
+//! | JPEG | baseline, extended, progressive; grey, YCbCr, RGB, CMYK and YCCK (taken as inverted, as Adobe writes them) | 12 bits, lossless, arithmetic coding |
+//! | PNG | all of it; of an APNG the default picture | |
+//! | GIF, WebP | the first frame | |
+//! | BMP | Windows bitmaps, RLE included | OS/2 2.x; embedded JPEG and PNG |
+//! | TIFF | first page; 1, 8 and 16 bits, float; grey, RGB, RGBA, CMYK; BigTIFF | palette, YCbCr, grey with alpha |
+//! | PNM | P1–P7 | |
+//! | QOI | all of it | |
+//!
+//! # What goes wrong, and how it ends
+//! - Sides are read before any decoder sees the file: too many pixels end as
+//!   [`PictureError::TooLarge`], even if the rest of the file is missing.
+//! - Lengths and counts that would make a decoder allocate are checked against the file, decoders run
+//!   with allocation limits, and the decoded size must be the announced one.
+//! - Half a picture is no picture: a file cut short is [`PictureError::Corrupt`]. A JPEG must end in an
+//!   end-of-image marker; one that has it but lacks data in between shows grey there, as in browsers.
+//! - A progressive JPEG of more than 100 scans is refused; it could keep a core busy for minutes.
+//! - A decoder that panics has met a corrupt picture.
 
 use serde::Serialize;
 use utoipa::ToSchema;
