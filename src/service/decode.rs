@@ -1,0 +1,46 @@
+//! From the bytes of a picture to a sample for its network; runs on a decoding thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Picture, ServedModel, ServiceError};
+use crate::batching::{BudgetExceeded, BytesPermit, MemoryBudget};
+use crate::model::{Pixels, Sample};
+use crate::preprocess::{Header, Prepared, Region, Warning, prepare};
+
+pub(super) struct Decoder {
+    pub(super) model: Arc<ServedModel>,
+    pub(super) budget: MemoryBudget,
+    pub(super) max_pixels: u64,
+    /// What to say when there is no memory.
+    pub(super) retry_after: Duration,
+}
+
+/// A picture ready for its network.
+pub(super) struct Decoded {
+    pub(super) header: Header,
+    pub(super) region: Region,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) sample: Sample,
+    /// The memory that the sample takes.
+    pub(super) permit: BytesPermit,
+}
+
+impl Decoder {
+    pub(super) fn decode(&self, picture: &Picture) -> Result<Decoded, ServiceError> {
+        let header = Header::read(&picture.bytes, self.max_pixels)?;
+        let spec = &self.model.info.input;
+        let sample_bytes = spec.bytes() as u64;
+        let bytes = header.decoded_bytes.saturating_add(sample_bytes);
+        let mut permit = self.budget.try_acquire(bytes).map_err(|refusal| match refusal {
+            BudgetExceeded::NeverFits { bytes, .. } => ServiceError::TooMuchMemory { bytes },
+            BudgetExceeded::Full { .. } => {
+                ServiceError::Overloaded { retry_after: self.retry_after }
+            }
+        })?;
+        let Prepared { pixels, region, warnings } = prepare(&picture.bytes, &header, spec)?;
+        permit.shrink_to(sample_bytes);
+        let sample = Sample { pixels: Pixels::Bytes(pixels), maps: picture.maps };
+        Ok(Decoded { header, region, warnings, sample, permit })
+    }
+}

@@ -1,0 +1,248 @@
+//! Classification as every protocol sees it: from the bytes of a picture to what the network says.
+//!
+//! ```text
+//! accept ─▶ decode pool: header ─▶ byte budget ─▶ pixels ─▶ batcher ─▶ Classification
+//! └──────────────── one deadline, from the arrival on ────────────────┘
+//! ```
+//!
+//! The byte budget is asked on the decoding thread, after the header and before the pixels. A
+//! picture that waits for a thread so holds no more than its upload, and what decoding can take
+//! at once is bounded by the threads as well as by the budget.
+
+mod classification;
+mod decode;
+mod error;
+mod lifecycle;
+mod models;
+mod pool;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+pub use classification::{Classification, Timings, ranking};
+pub use error::ServiceError;
+pub use lifecycle::{Ticket, Unready};
+pub use models::{ModelInfo, ModelSet, ModelSetError, Models, ServedModel};
+pub use pool::DecodeLoad;
+
+use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
+use crate::model::{Prediction, Sample};
+use decode::{Decoded, Decoder};
+use lifecycle::{Gate, unready_models};
+use pool::{DecodePool, Done, whole_seconds};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceConfig {
+    /// Longest that a request may take; a client may ask for less.
+    pub request_timeout: Duration,
+    /// Most pixels of a picture, by its header.
+    pub max_pixels: u64,
+    /// Bytes that uploads and decoded pictures may hold together.
+    pub memory_budget: u64,
+    pub decode_threads: NonZeroUsize,
+    /// Most pictures that wait for a decoding thread.
+    pub decode_queue: NonZeroUsize,
+}
+
+pub struct Service {
+    config: ServiceConfig,
+    models: Models,
+    pool: DecodePool,
+    budget: MemoryBudget,
+    gate: Gate,
+    started: Instant,
+}
+
+/// What is to be classified.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    pub bytes: Bytes,
+    /// Whether the class confidence maps are wanted beside the scores.
+    pub maps: bool,
+}
+
+impl Service {
+    /// Must be called on a tokio runtime. Fails if the decoding threads can't be started.
+    pub fn new(config: ServiceConfig, models: ModelSet) -> Result<Self, ServiceError> {
+        let pool = DecodePool::new(config.decode_threads, config.decode_queue)
+            .map_err(|error| ServiceError::Internal { cause: error.to_string() })?;
+        Ok(Self {
+            config,
+            models: Models::new(models),
+            pool,
+            budget: MemoryBudget::new(config.memory_budget),
+            gate: Gate::default(),
+            started: Instant::now(),
+        })
+    }
+
+    pub fn config(&self) -> &ServiceConfig {
+        &self.config
+    }
+
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// Shared by all that requests hold, uploads included.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
+    pub fn decode_load(&self) -> DecodeLoad {
+        self.pool.load()
+    }
+
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Requests that were accepted and are not answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.gate.in_flight()
+    }
+
+    /// Lets a request in. `patience` is how long the client will wait, if it said so; never more
+    /// than the configured timeout.
+    pub fn accept(&self, patience: Option<Duration>) -> Result<Ticket, ServiceError> {
+        let longest = self.config.request_timeout;
+        self.gate.accept(patience.map_or(longest, |patience| patience.min(longest)))
+    }
+
+    /// Classifies one picture. Dropping the future withdraws it.
+    pub async fn classify(
+        &self,
+        ticket: &Ticket,
+        model: &Arc<ServedModel>,
+        picture: Picture,
+    ) -> Result<Classification, ServiceError> {
+        let decoded = self.decode(ticket, model, picture).await?;
+        self.answer(ticket, model, decoded).await
+    }
+
+    /// Classifies many pictures; the answers are in their order, and each stands for itself.
+    ///
+    /// No more of them are decoded at once than there are threads, so that one large request
+    /// neither fills the decoding queue nor the memory.
+    pub async fn classify_all(
+        &self,
+        ticket: &Ticket,
+        model: &Arc<ServedModel>,
+        pictures: Vec<Picture>,
+    ) -> Vec<Result<Classification, ServiceError>> {
+        let decoders = &Semaphore::new(self.config.decode_threads.get());
+        let one = async |picture| {
+            let turn = decoders.acquire().await;
+            let decoded = self.decode(ticket, model, picture).await?;
+            drop(turn);
+            self.answer(ticket, model, decoded).await
+        };
+        join_all(pictures.into_iter().map(one)).await
+    }
+
+    /// Runs a sample that is ready for the network. `permit` is the memory that it takes.
+    pub async fn infer(
+        &self,
+        ticket: &Ticket,
+        model: &ServedModel,
+        input: Sample,
+        permit: BytesPermit,
+    ) -> Result<Reply<Prediction>, ServiceError> {
+        let job = Job { input, deadline: ticket.deadline(), permit };
+        let reply = model.batcher.submit(job).await?;
+        let probabilities = &reply.output.probabilities;
+        let finite = probabilities.iter().all(|probability| probability.is_finite());
+        if probabilities.len() != model.info.labels.len() || !finite {
+            tracing::error!(
+                model = model.info.name,
+                outputs = probabilities.len(),
+                "the network's answer is not one finite probability per class"
+            );
+            return Err(ServiceError::InferenceFailed);
+        }
+        Ok(reply)
+    }
+
+    /// Runs CPU work that belongs to a request on the decoding threads.
+    pub async fn off_runtime<T, F>(&self, ticket: &Ticket, job: F) -> Result<T, ServiceError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        Ok(self.pool.run(ticket.deadline(), job).await?.value)
+    }
+
+    /// When to send a client back that is refused for want of memory: the backlog of decoding or
+    /// of `model`, whichever is longer, in whole seconds, at least one.
+    pub fn retry_after(&self, model: &ServedModel) -> Duration {
+        model.batcher.retry_after().max(whole_seconds(self.pool.expected_wait()))
+    }
+
+    /// Why the service is not ready; nothing if it is.
+    pub fn unready(&self) -> Vec<Unready> {
+        let draining = self.gate.is_draining().then_some(Unready::ShuttingDown);
+        draining.into_iter().chain(unready_models(&self.models.current())).collect()
+    }
+
+    /// Accepts nothing from now on, and is not ready any more. What was accepted goes on.
+    pub fn drain(&self) {
+        self.gate.drain();
+    }
+
+    /// Drains, waits until all that was accepted has been answered, and closes the batchers.
+    pub async fn shutdown(&self) {
+        self.drain();
+        self.gate.drained().await;
+        let models = self.models.current();
+        for model in models.iter() {
+            model.batcher.close();
+        }
+        for model in models.iter() {
+            model.batcher.closed().await;
+        }
+    }
+
+    async fn decode(
+        &self,
+        ticket: &Ticket,
+        model: &Arc<ServedModel>,
+        picture: Picture,
+    ) -> Result<Done<Decoded>, ServiceError> {
+        let decoder = Decoder {
+            model: Arc::clone(model),
+            budget: self.budget.clone(),
+            max_pixels: self.config.max_pixels,
+            retry_after: self.retry_after(model),
+        };
+        let job = move || decoder.decode(&picture);
+        let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
+        Ok(Done { value: value?, waited, ran })
+    }
+
+    async fn answer(
+        &self,
+        ticket: &Ticket,
+        model: &ServedModel,
+        Done { value: decoded, waited, ran }: Done<Decoded>,
+    ) -> Result<Classification, ServiceError> {
+        let Decoded { header, region, warnings, sample, permit } = decoded;
+        let reply = self.infer(ticket, model, sample, permit).await?;
+        Ok(Classification {
+            prediction: reply.output,
+            header,
+            region,
+            warnings,
+            timings: Timings {
+                decode: ran,
+                queue: waited + reply.queue,
+                inference: reply.inference,
+            },
+            batch_size: reply.batch_size,
+        })
+    }
+}
