@@ -23,13 +23,7 @@ pub struct Config {
     pub listen: SocketAddr,
 
     #[command(flatten)]
-    pub models: ModelsConfig,
-    #[command(flatten)]
-    pub batching: BatchingConfig,
-    #[command(flatten)]
-    pub requests: RequestConfig,
-    #[command(flatten)]
-    pub threads: ThreadConfig,
+    pub backend: BackendConfig,
     #[command(flatten)]
     pub connections: ConnectionConfig,
     #[command(flatten)]
@@ -38,6 +32,19 @@ pub struct Config {
     pub tls: TlsConfig,
     #[command(flatten)]
     pub shutdown: ShutdownConfig,
+}
+
+/// All that classification depends on, with a server or without.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackendConfig {
+    #[command(flatten)]
+    pub models: ModelsConfig,
+    #[command(flatten)]
+    pub batching: BatchingConfig,
+    #[command(flatten)]
+    pub requests: RequestConfig,
+    #[command(flatten)]
+    pub threads: ThreadConfig,
 }
 
 /// Which networks, and their arithmetic.
@@ -218,14 +225,21 @@ pub struct ShutdownConfig {
 impl Config {
     /// Checks what no flag can tell alone.
     pub fn check(&self) -> anyhow::Result<()> {
+        self.backend.check()?;
+        ensure!(
+            self.security.metrics_access != MetricsAccess::Key || self.security.api_key.is_some(),
+            "--metrics-access key needs an --api-key"
+        );
+        Ok(())
+    }
+}
+
+impl BackendConfig {
+    pub fn check(&self) -> anyhow::Result<()> {
         let RequestConfig { max_body, memory_budget, .. } = &self.requests;
         ensure!(
             memory_budget >= max_body,
             "--memory-budget ({memory_budget}) must not be below --max-body ({max_body})"
-        );
-        ensure!(
-            self.security.metrics_access != MetricsAccess::Key || self.security.api_key.is_some(),
-            "--metrics-access key needs an --api-key"
         );
         Ok(())
     }
@@ -269,14 +283,14 @@ mod tests {
     fn the_defaults_are_valid() {
         let config = parse(&[]).expect("valid defaults");
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.batching.max_delay, Duration::ZERO);
+        assert_eq!(config.backend.batching.max_delay, Duration::ZERO);
     }
 
     #[test]
     fn sizes_and_times_have_units() {
         let config = parse(&["--max-body=1.5MiB", "--max-delay=2ms"]).expect("valid");
-        assert_eq!(config.requests.max_body.as_u64(), 3 << 19);
-        assert_eq!(config.batching.max_delay, Duration::from_millis(2));
+        assert_eq!(config.backend.requests.max_body.as_u64(), 3 << 19);
+        assert_eq!(config.backend.batching.max_delay, Duration::from_millis(2));
     }
 
     #[test]

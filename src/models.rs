@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
@@ -15,6 +15,9 @@ use crate::service::{ModelInfo, ServedModel};
 
 /// The thread of a network.
 pub type Engine = EngineThread<Sample, Prediction>;
+
+/// A model that answers, and its thread.
+pub type Loaded = (ServedModel, Arc<Engine>);
 
 /// Brings models into service, all with the same settings.
 #[derive(Debug, Clone)]
@@ -49,14 +52,17 @@ impl Cpus {
 
 impl Loader {
     /// Loads every model of a folder of models; the first that is broken is the error.
-    pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<(ServedModel, Engine)>> {
+    pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<Loaded>> {
         let directory = directory.to_owned();
         let folders = tokio::task::spawn_blocking(move || folder::load_all(&directory)).await??;
-        try_join_all(folders.into_iter().map(|folder| self.start(folder))).await
+        // All at once. Also when one fails the others are waited for: a process that ends while
+        // libtorch computes may crash on the way out.
+        let started = join_all(folders.into_iter().map(|folder| self.start(folder))).await;
+        started.into_iter().collect()
     }
 
     /// Starts the engine of a checked folder and, once it is warm, its queue.
-    pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<(ServedModel, Engine)> {
+    pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<Loaded> {
         let info = ModelInfo::new(&folder, self.precision);
         let metrics = self.metrics.of_model(&info.name);
         let engine = Engine::start(&info.name, self.factory(folder, metrics.clone()))

@@ -7,6 +7,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::batching::panic_message;
+
 /// How and what to log.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Logs")]
@@ -16,7 +18,7 @@ pub struct LogConfig {
     pub log_format: LogFormat,
 
     /// What to log: a level (error, warn, info, debug, trace), or levels by module such as
-    /// `warn,nin_serve=debug`. Without it `RUST_LOG` counts, else `info`
+    /// `warn,nin_serve=debug`. Without it `RUST_LOG` counts
     #[arg(long, value_name = "FILTER", env = "NIN_LOG_LEVEL", value_parser = filter)]
     pub log_level: Option<String>,
 }
@@ -32,11 +34,11 @@ fn filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Starts logging for the whole process.
-pub fn init(config: &LogConfig) -> anyhow::Result<()> {
+/// Starts logging for the whole process; `default` is the level if the user asks for none.
+pub fn init(config: &LogConfig, default: &str) -> anyhow::Result<()> {
     let filter = match &config.log_level {
         Some(filter) => EnvFilter::try_new(filter)?,
-        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        None => EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default))?,
     };
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_thread_names(true);
     let registry = tracing_subscriber::registry().with(filter);
@@ -50,7 +52,7 @@ pub fn init(config: &LogConfig) -> anyhow::Result<()> {
 
 /// Panics are caught and answered where they happen; here they get into the log as one line.
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let message = info.payload_as_str().unwrap_or("no message");
+    let message = panic_message(info.payload());
     let location = info.location().map(ToString::to_string);
     tracing::error!(location, "panic: {message}");
 }

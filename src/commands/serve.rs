@@ -28,8 +28,8 @@ Examples:
 
 pub fn run(Args { config, log }: Args) -> anyhow::Result<()> {
     config.check()?;
-    telemetry::init(&log)?;
-    let threads = config.threads();
+    telemetry::init(&log, "info")?;
+    let threads = config.backend.threads();
     tracing::info!("{threads}");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.runtime.get())
@@ -53,7 +53,7 @@ async fn serve(config: Config, threads: Threads) -> anyhow::Result<()> {
         .with_context(|| format!("--listen {}", config.listen))?;
     let address = listener.local_addr().context("reading the own address")?;
     let app = tokio::select! {
-        app = App::build(config, threads, &shutdown) => app?,
+        app = App::build(config, threads) => app?,
         () = shutdown.aborted() => bail!("aborted while starting"),
     };
     tracing::info!(%address, "ready");

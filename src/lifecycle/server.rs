@@ -133,7 +133,6 @@ async fn already_connected(listener: TcpListener) -> Vec<TcpStream> {
         tokio::select! {
             biased;
             Ok((stream, _)) = listener.accept() => streams.push(stream),
-            else => break,
             () = std::future::ready(()) => break,
         }
     }

@@ -7,7 +7,6 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Unit;
 
 use crate::service::Service;
@@ -45,7 +44,7 @@ impl Collector for ServiceGauges {
                 ("parameters", info.parameters.to_string()),
                 ("weights_sha256", info.weights_sha256.clone()),
             ];
-            Info::new(labels).encode(family.encode_family(&())?)?;
+            family.encode_info(&labels)?;
         }
         let in_flight = ConstGauge::new(self.0.budget().in_flight() as i64);
         let family = encoder.encode_descriptor(

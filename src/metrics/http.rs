@@ -1,30 +1,25 @@
 //! Metrics of requests, and the route that shows all metrics.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
+use crate::http::{RequestObserver, RequestRecord};
 
 /// The label of requests for which there is no route: their paths are the client's invention.
 const UNMATCHED: &str = "unmatched";
 
-/// Middleware: counts and times every answer, by the route's pattern.
-pub async fn measure(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let path = request.extensions().get::<MatchedPath>().cloned();
-    let response = next.run(request).await;
-    let route = path.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    metrics.request(route, response.status().as_u16(), started.elapsed());
-    response
+impl RequestObserver for Metrics {
+    fn ended(&self, record: &RequestRecord) {
+        let route = record.route.as_deref().unwrap_or(UNMATCHED);
+        self.request(route, record.status, record.duration);
+    }
 }
 
 /// `GET /metrics`.

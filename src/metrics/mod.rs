@@ -10,7 +10,7 @@ mod http;
 mod process;
 
 pub use gauges::ServiceGauges;
-pub use http::{endpoint, measure};
+pub use http::endpoint;
 
 use std::time::Duration;
 

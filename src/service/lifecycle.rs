@@ -8,12 +8,12 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{ModelSet, ServiceError};
-use crate::engine::Health;
+use super::ServiceError;
 
 /// Opens at the start and closes once, for good.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
+    leaving: AtomicBool,
     draining: AtomicBool,
     accepted: TaskTracker,
 }
@@ -49,7 +49,16 @@ impl Gate {
         Ok(Ticket { arrived, deadline: arrived + patience, _accepted: accepted })
     }
 
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
     pub(super) fn drain(&self) {
+        self.leave();
         self.draining.store(true, Ordering::SeqCst);
         self.accepted.close();
     }
@@ -85,17 +94,4 @@ impl fmt::Display for Unready {
             Self::Dead(model) => write!(f, "model {model}: the engine has ended"),
         }
     }
-}
-
-/// What keeps `models` from answering.
-pub(super) fn unready_models(models: &ModelSet) -> impl Iterator<Item = Unready> {
-    models.iter().filter_map(|model| {
-        let name = || model.info.name.clone();
-        match &*model.health.borrow() {
-            Health::Dead => Some(Unready::Dead(name())),
-            _ if model.batcher.is_closed() => Some(Unready::Dead(name())),
-            Health::Rebuilding { .. } => Some(Unready::Rebuilding(name())),
-            Health::Ready => None,
-        }
-    })
 }

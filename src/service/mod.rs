@@ -33,7 +33,7 @@ pub use pool::DecodeLoad;
 use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
 use crate::model::{Prediction, Sample};
 use decode::{Decoded, Decoder};
-use lifecycle::{Gate, unready_models};
+use lifecycle::Gate;
 use pool::{DecodePool, Done, whole_seconds};
 
 #[derive(Debug, Clone, Copy)]
@@ -185,8 +185,14 @@ impl Service {
 
     /// Why the service is not ready; nothing if it is.
     pub fn unready(&self) -> Vec<Unready> {
-        let draining = self.gate.is_draining().then_some(Unready::ShuttingDown);
-        draining.into_iter().chain(unready_models(&self.models.current())).collect()
+        let draining = self.gate.is_leaving().then_some(Unready::ShuttingDown);
+        let models = self.models.current();
+        draining.into_iter().chain(models.iter().filter_map(|model| model.unready())).collect()
+    }
+
+    /// Is not ready any more, so that load balancers turn to others; still accepts what comes.
+    pub fn leave(&self) {
+        self.gate.leave();
     }
 
     /// Accepts nothing from now on, and is not ready any more. What was accepted goes on.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::ServiceError;
+use super::{ServiceError, Unready};
 use crate::batching::Batcher;
 use crate::engine::Health;
 use crate::model::manifest::Accuracy;
@@ -58,6 +58,19 @@ pub struct ServedModel {
     pub info: ModelInfo,
     pub batcher: Batcher<Sample, Prediction>,
     pub health: watch::Receiver<Health>,
+}
+
+impl ServedModel {
+    /// What keeps it from answering; nothing if it answers.
+    pub fn unready(&self) -> Option<Unready> {
+        let name = || self.info.name.clone();
+        match &*self.health.borrow() {
+            Health::Dead => Some(Unready::Dead(name())),
+            _ if self.batcher.is_closed() => Some(Unready::Dead(name())),
+            Health::Rebuilding { .. } => Some(Unready::Rebuilding(name())),
+            Health::Ready => None,
+        }
+    }
 }
 
 /// Models that go in and out of service together, so that a request sees all of a reload or

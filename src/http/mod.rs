@@ -1,0 +1,105 @@
+//! The HTTP interface: routes, uploads, answers, problems.
+//!
+//! ```text
+//! track (request id, log, problem body) ─▶ nosniff ─▶ panics ─▶ route ─▶ upload ─▶ service
+//! ```
+
+mod batch;
+mod body;
+mod classify;
+mod context;
+mod health;
+mod json;
+mod linger;
+mod media;
+mod models;
+mod multipart;
+mod openapi;
+mod params;
+mod problem;
+mod upload;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
+pub use openapi::document;
+pub use problem::{Code, Problem, ProblemBody};
+
+use crate::batching::panic_message;
+use crate::service::Service;
+use openapi::Document;
+
+#[derive(Debug, Clone, Copy)]
+pub struct HttpConfig {
+    /// Most bytes of a request's body.
+    pub max_body: u64,
+    /// Longest that a body may take to arrive. The request's own deadline bounds it, too.
+    pub body_timeout: Duration,
+    /// Most pictures of one request to `/classify/batch`.
+    pub max_batch_images: usize,
+}
+
+/// What the handlers share.
+pub struct Api {
+    pub service: Arc<Service>,
+    pub config: HttpConfig,
+    pub observer: Arc<dyn RequestObserver>,
+}
+
+const HEALTH: &str = "/health";
+const LIVE: &str = "/health/live";
+const READY: &str = "/health/ready";
+
+/// Every URL of the service. `more` is where other parts hang theirs in; they get the same
+/// treatment.
+pub fn router(api: Arc<Api>, more: Router) -> Router {
+    let routes = Router::new()
+        .route("/classify", post(classify::classify))
+        .route("/classify/batch", post(batch::classify_batch))
+        .route("/models", get(models::models))
+        .route("/models/{name}", get(models::model))
+        .route(HEALTH, get(health::health))
+        .route(LIVE, get(health::live))
+        .route(READY, get(health::ready))
+        .route("/openapi.json", get(openapi::openapi).layer(Extension(Document::new())));
+    routes
+        .with_state(Arc::clone(&api))
+        .merge(more)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(from_fn_with_state(api, context::track))
+}
+
+/// Whether a route is asked again and again by machines that watch the service.
+fn is_probe(route: &str) -> bool {
+    matches!(route, HEALTH | LIVE | READY | "/metrics")
+}
+
+async fn not_found(Extension(context): Extension<RequestContext>) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at {:?}", context.path()))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!("{} is not among the methods that Allow names", request.method());
+    Problem::new(Code::MethodNotAllowed, detail)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    Problem::internal(&format!("a handler panicked: {}", panic_message(&*panic))).into_response()
+}

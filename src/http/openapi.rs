@@ -1,0 +1,76 @@
+//! `GET /openapi.json`: the description of this interface for programs.
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::{OpenApi, ToSchema};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "nin-serve",
+        description = "Classifies pictures with Network-in-Network models.\n\nErrors are \
+            `application/problem+json` (RFC 9457) with a stable `code`. Every answer carries \
+            `x-request-id`, which is the client's own if it sent one."
+    ),
+    paths(
+        super::classify::classify,
+        super::batch::classify_batch,
+        super::models::models,
+        super::models::model,
+        super::health::health,
+        super::health::live,
+        super::health::ready,
+        openapi,
+    ),
+    tags(
+        (name = "classification", description = "Pictures in, probabilities out"),
+        (name = "models", description = "What is served, and what it wants to be fed"),
+        (name = "health", description = "For people, supervisors and load balancers"),
+        (name = "description", description = "This document"),
+    )
+)]
+struct Description;
+
+/// A form with one file.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct OneFile {
+    /// The field's name is free; other fields are passed over.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// A form with several files.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct ManyFiles {
+    /// The fields' names are free and may repeat; fields without a file are passed over.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    file: Vec<Vec<u8>>,
+}
+
+/// The document as JSON.
+pub fn document() -> String {
+    let description = Description::openapi();
+    description.to_pretty_json().expect("the description holds nothing that JSON can't")
+}
+
+/// The document, made once.
+#[derive(Clone)]
+pub(super) struct Document(Bytes);
+
+impl Document {
+    pub(super) fn new() -> Self {
+        Self(document().into())
+    }
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", tag = "description", responses(
+    (status = 200, description = "OpenAPI 3.1", body = Object),
+))]
+pub(super) async fn openapi(Extension(Document(json)): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response()
+}

@@ -1,0 +1,218 @@
+//! Errors as `application/problem+json` (RFC 9457), and the one place that gives each its status.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::context::RequestContext;
+use super::upload::UploadError;
+use crate::preprocess::PictureError;
+use crate::service::ServiceError;
+
+/// What went wrong, for programs. Codes are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    EmptyBody,
+    MissingImage,
+    TooManyImages,
+    InvalidBase64,
+    InvalidJson,
+    InvalidMultipart,
+    InvalidParameter,
+    IncompleteBody,
+    NotFound,
+    UnknownModel,
+    MethodNotAllowed,
+    RequestTimeout,
+    BodyTooLarge,
+    ImageTooLarge,
+    UnsupportedImage,
+    CorruptImage,
+    InferenceFailed,
+    InternalError,
+    Overloaded,
+    ShuttingDown,
+    DeadlineExceeded,
+}
+
+impl Code {
+    /// Code, status and title.
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::EmptyBody => ("empty-body", S::BAD_REQUEST, "The body is empty"),
+            Self::MissingImage => ("missing-image", S::BAD_REQUEST, "No picture was sent"),
+            Self::TooManyImages => ("too-many-images", S::BAD_REQUEST, "Too many pictures"),
+            Self::InvalidBase64 => ("invalid-base64", S::BAD_REQUEST, "Invalid base64"),
+            Self::InvalidJson => ("invalid-json", S::BAD_REQUEST, "Invalid JSON"),
+            Self::InvalidMultipart => ("invalid-multipart", S::BAD_REQUEST, "Invalid multipart"),
+            Self::InvalidParameter => ("invalid-parameter", S::BAD_REQUEST, "Invalid parameter"),
+            Self::IncompleteBody => ("incomplete-body", S::BAD_REQUEST, "The body broke off"),
+            Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
+            Self::UnknownModel => ("unknown-model", S::NOT_FOUND, "Unknown model"),
+            Self::MethodNotAllowed => {
+                ("method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
+            }
+            Self::RequestTimeout => {
+                ("request-timeout", S::REQUEST_TIMEOUT, "The body came too slowly")
+            }
+            Self::BodyTooLarge => ("body-too-large", S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Self::ImageTooLarge => {
+                ("image-too-large", S::PAYLOAD_TOO_LARGE, "The picture is too large")
+            }
+            Self::UnsupportedImage => (
+                "unsupported-image",
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "Not a picture in a supported format",
+            ),
+            Self::CorruptImage => {
+                ("corrupt-image", S::UNPROCESSABLE_ENTITY, "The picture is broken")
+            }
+            Self::InferenceFailed => {
+                ("inference-failed", S::INTERNAL_SERVER_ERROR, "The network failed")
+            }
+            Self::InternalError => ("internal-error", S::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
+            Self::ShuttingDown => ("shutting-down", S::SERVICE_UNAVAILABLE, "Shutting down"),
+            Self::DeadlineExceeded => {
+                ("deadline-exceeded", S::GATEWAY_TIMEOUT, "The deadline passed")
+            }
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    pub const fn status(self) -> StatusCode {
+        self.row().1
+    }
+}
+
+/// An error on its way out. As a response it carries itself as an extension, until
+/// [`super::context::track`] writes the body, which names the request.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+/// Errors are `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(examples(json!({
+    "type": "urn:nin-serve:problem:unsupported-image",
+    "title": "Not a picture in a supported format",
+    "status": 415,
+    "detail": "the content is not a picture in a supported format",
+    "instance": "/classify",
+    "code": "unsupported-image",
+    "request_id": "01983a2e-8f0b-7c3e-9a51-3f1f0c5c2d7e"
+})))]
+pub struct ProblemBody {
+    /// A URN that ends in the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: Cow<'static, str>,
+    /// Path of the request.
+    instance: String,
+    code: Code,
+    request_id: String,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), retry_after: None }
+    }
+
+    /// An error of the service. The cause goes to the log, here and only here.
+    pub fn internal(cause: &str) -> Self {
+        tracing::error!(cause, "internal error");
+        Self::new(Code::InternalError, "the service met an error of its own, which is in its log")
+    }
+
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    pub fn body(&self, context: &RequestContext) -> ProblemBody {
+        let (code, status, title) = self.code.row();
+        ProblemBody {
+            kind: format!("urn:nin-serve:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            instance: context.path().to_owned(),
+            code: self.code,
+            request_id: context.id().to_owned(),
+        }
+    }
+
+    /// The whole answer.
+    pub(super) fn render(&self, context: &RequestContext) -> Response {
+        let mut response = (self.code.status(), Json(self.body(context))).into_response();
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, after.as_secs().into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let code = match &error {
+            ServiceError::UnknownModel { .. } => Code::UnknownModel,
+            ServiceError::Picture(PictureError::Unsupported) => Code::UnsupportedImage,
+            ServiceError::Picture(PictureError::Corrupt { .. }) => Code::CorruptImage,
+            ServiceError::Picture(PictureError::TooLarge { .. })
+            | ServiceError::TooMuchMemory { .. } => Code::ImageTooLarge,
+            ServiceError::Overloaded { .. } => Code::Overloaded,
+            ServiceError::DeadlineExceeded => Code::DeadlineExceeded,
+            ServiceError::ShuttingDown => Code::ShuttingDown,
+            ServiceError::InferenceFailed => Code::InferenceFailed,
+            ServiceError::Internal { cause } => return Self::internal(cause),
+        };
+        let retry_after = match &error {
+            ServiceError::Overloaded { retry_after } => Some(*retry_after),
+            _ => None,
+        };
+        Self { code, detail: error.to_string().into(), retry_after }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        let code = match error {
+            UploadError::Service(error) => return error.into(),
+            UploadError::EmptyBody => Code::EmptyBody,
+            UploadError::MissingImage(_) => Code::MissingImage,
+            UploadError::TooManyImages { .. } => Code::TooManyImages,
+            UploadError::Base64 { .. } => Code::InvalidBase64,
+            UploadError::Json(_) => Code::InvalidJson,
+            UploadError::Multipart(_) => Code::InvalidMultipart,
+            UploadError::TooLarge { .. } => Code::BodyTooLarge,
+            UploadError::TooSlow => Code::RequestTimeout,
+            UploadError::BrokeOff => Code::IncompleteBody,
+        };
+        Self::new(code, error.to_string())
+    }
+}
