@@ -2,4 +2,6 @@
 
 mod batching;
 mod engine;
+mod http;
 mod preprocess;
+mod support;
