@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{classify, healthcheck, serve};
+use crate::commands::{classify, healthcheck, serve, train};
 
 /// Serves Network-in-Network image classifiers over HTTP.
 ///
@@ -21,6 +21,7 @@ enum Command {
     Serve(Box<serve::Args>),
     Classify(classify::Args),
     Healthcheck(healthcheck::Args),
+    Train(Box<train::TrainArgs>),
 }
 
 impl Cli {
@@ -31,6 +32,7 @@ impl Cli {
             Some(Command::Serve(args)) => serve::run(*args),
             Some(Command::Classify(args)) => classify::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
+            Some(Command::Train(args)) => train::run(&args),
         }
     }
 }

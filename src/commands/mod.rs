@@ -3,3 +3,4 @@
 pub mod classify;
 pub mod healthcheck;
 pub mod serve;
+pub mod train;

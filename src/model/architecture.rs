@@ -146,6 +146,16 @@ impl Architecture {
         Ok(size)
     }
 
+    /// The same layers with another rate for every dropout layer.
+    pub fn with_dropout(mut self, new: f64) -> Self {
+        for layer in &mut self.layers {
+            if let Layer::Dropout { rate } = layer {
+                *rate = new;
+            }
+        }
+        self
+    }
+
     /// Checks that the last convolution has one filter per class.
     pub fn check_classes(&self, classes: u32) -> Result<(), ArchitectureError> {
         let last = self.layers.iter().rev().find_map(|layer| match *layer {

@@ -5,7 +5,7 @@ use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
 /// Arithmetic of the forward pass. Class maps are pooled in f32 either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     F32,
@@ -13,6 +13,15 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// bf16 where the processor multiplies it natively (AVX512-BF16, AMX), else f32.
+    pub fn fastest() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512bf16") {
+            return Self::Bf16;
+        }
+        Self::F32
+    }
+
     pub fn kind(self) -> Kind {
         match self {
             Self::F32 => Kind::Float,

@@ -35,6 +35,24 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
+    /// RGB or grey as it comes, squashed to size, nothing normalised.
+    pub fn plain(width: u32, height: u32, channels: Channels) -> Self {
+        Self {
+            width,
+            height,
+            channels,
+            order: ChannelOrder::default(),
+            resize: Resize::default(),
+            filter: Filter::default(),
+            background: white(),
+            polarity: Polarity::default(),
+            framing: Framing::default(),
+            scale: unit_scale(),
+            mean: vec![0.0; channels.count()],
+            std: vec![1.0; channels.count()],
+        }
+    }
+
     /// Bytes of one prepared picture, `height * width * channels`.
     pub fn bytes(&self) -> usize {
         self.width as usize * self.height as usize * self.channels.count()
@@ -94,7 +112,7 @@ pub enum ChannelOrder {
 }
 
 /// How a picture of another aspect ratio is brought to the input size.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
     /// Both sides are scaled on their own; the aspect ratio is given up.
@@ -113,7 +131,7 @@ pub enum Filter {
 }
 
 /// Whether strokes are light on dark or dark on light.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polarity {
     /// The picture is taken as it is.
@@ -124,7 +142,7 @@ pub enum Polarity {
 }
 
 /// Which part of the picture is shown to the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
     /// All of it.

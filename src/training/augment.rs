@@ -85,13 +85,9 @@ fn resized((pixels, from): (&[u8], Size), to: Size, least: f32, rng: &mut impl R
     let options = fir::ResizeOptions::new()
         .crop(left, top, width, height)
         .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
-    let source = fir::images::ImageRef::new(
-        from.width as u32,
-        from.height as u32,
-        pixels,
-        pixel_type,
-    )
-    .expect("a picture is as long as its size says");
+    let source =
+        fir::images::ImageRef::new(from.width as u32, from.height as u32, pixels, pixel_type)
+            .expect("a picture is as long as its size says");
     let mut target = fir::images::Image::new(to.width as u32, to.height as u32, pixel_type);
     fir::Resizer::new()
         .resize(&source, &mut target, &options)

@@ -13,9 +13,13 @@
 pub mod augment;
 pub mod batches;
 pub mod checkpoint;
+pub mod evaluate;
+pub mod export;
+pub mod labels;
 pub mod listing;
 pub mod net;
 pub mod pictures;
+pub mod plots;
 pub mod recipe;
 pub mod report;
 pub mod run;

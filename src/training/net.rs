@@ -81,10 +81,13 @@ impl TrainableNet {
                     let convolution = convolutions.next().expect("one for each Conv layer");
                     convolution.run(&x, [stride, padding].map(i64::from), (kind, mode))?
                 }
-                Layer::Relu => x.f_relu()?,
+                // In place: no convolution or pool needs its own output to learn.
+                Layer::Relu => x.f_relu_()?,
                 Layer::MaxPool(pool) => max_pool(&x, pool)?,
                 Layer::AveragePool(pool) => average_pool(&x, pool)?,
-                Layer::Dropout { rate } => x.f_dropout(rate, mode == Mode::Train)?,
+                Layer::Dropout { .. } if mode == Mode::Infer => x,
+                Layer::Dropout { rate: 0.0 } => x,
+                Layer::Dropout { rate } => x.f_dropout(rate, true)?,
             };
         }
         x.f_to_kind(Kind::Float)

@@ -31,7 +31,7 @@ pub struct Run<'a> {
     data: &'a Data,
     /// Mean and standard deviation per channel, `[C]`, in units of `pixel / 255`.
     statistics: (Tensor, Tensor),
-    checkpoint: PathBuf,
+    folder: PathBuf,
 }
 
 /// How a run came to its end.
@@ -42,31 +42,32 @@ pub enum Outcome {
     Interrupted,
 }
 
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const METRICS: &str = "metrics.jsonl";
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(120);
 const HELD_OUT_BATCH: usize = 200;
 
 impl<'a> Run<'a> {
-    /// A fresh run, which will save itself to `checkpoint`.
+    /// A fresh run, which keeps its checkpoint and its metrics in `folder`.
     pub fn new(
         net: TrainableNet,
         recipe: Recipe,
         data: &'a Data,
-        checkpoint: &Path,
+        folder: &Path,
     ) -> anyhow::Result<Self> {
         let sgd = Sgd::new(&net.parameters(), MOMENTUM, recipe.weight_decay)?;
         let (mean, std) = data.train.channel_statistics();
         let statistics = (Tensor::f_from_slice(&mean)?, Tensor::f_from_slice(&std)?);
         let sums = Sums::default();
         let position = Position { recipe, epoch: 0, step: 0, sums, history: Vec::new() };
-        let checkpoint = checkpoint.to_owned();
-        Ok(Self { net, sgd, position, data, statistics, checkpoint })
+        Ok(Self { net, sgd, position, data, statistics, folder: folder.to_owned() })
     }
 
     /// Continues from the checkpoint, which must be of the same recipe.
     pub fn resume(&mut self) -> anyhow::Result<()> {
-        let path = self.checkpoint.display();
-        let position = checkpoint::load(&self.checkpoint, &self.net, &self.sgd)
-            .map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
+        let path = self.folder.join(CHECKPOINT);
+        let (position, path) = (checkpoint::load(&path, &self.net, &self.sgd), path.display());
+        let position = position.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
         anyhow::ensure!(
             position.recipe == self.position.recipe,
             "{path}: made by other settings. Give the same settings, or leave out --resume."
@@ -76,7 +77,7 @@ impl<'a> Run<'a> {
     }
 
     /// Trains to the end, or until `stop` is set.
-    pub fn train(&mut self, stop: &AtomicBool, report: &mut Report) -> anyhow::Result<Outcome> {
+    pub fn train(&mut self, stop: &AtomicBool, report: &Report) -> anyhow::Result<Outcome> {
         while self.position.epoch < self.position.recipe.epochs {
             if self.epoch(stop, report)? == Outcome::Interrupted {
                 return Ok(Outcome::Interrupted);
@@ -93,7 +94,7 @@ impl<'a> Run<'a> {
         &self.position.history
     }
 
-    fn epoch(&mut self, stop: &AtomicBool, report: &mut Report) -> anyhow::Result<Outcome> {
+    fn epoch(&mut self, stop: &AtomicBool, report: &Report) -> anyhow::Result<Outcome> {
         let recipe = self.position.recipe.clone();
         let data = self.data;
         let source = Source {
@@ -110,21 +111,23 @@ impl<'a> Run<'a> {
         report.start_epoch(epoch, steps as u64, self.position.step as u64);
         let (started, before) = (Instant::now(), self.position.sums.pictures);
         let mut saved = Instant::now();
-        source.for_each(epoch, self.position.step..steps, size, |batch| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(StepError::Interrupted);
-            }
-            self.step(&batch, size, (epoch * steps + self.position.step) as u64)?;
-            report.step(&self.position.sums);
-            if saved.elapsed() > CHECKPOINT_INTERVAL {
-                self.save()?;
-                saved = Instant::now();
-            }
-            Ok(())
-        }).or_else(|error| match error {
-            StepError::Interrupted => Ok(()),
-            StepError::Failed(error) => Err(error),
-        })?;
+        source
+            .for_each(epoch, self.position.step..steps, size, |batch| {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(StepError::Interrupted);
+                }
+                self.step(&batch, size, (epoch * steps + self.position.step) as u64)?;
+                report.step(&self.position.sums);
+                if saved.elapsed() > CHECKPOINT_INTERVAL {
+                    self.save()?;
+                    saved = Instant::now();
+                }
+                Ok(())
+            })
+            .or_else(|error| match error {
+                StepError::Interrupted => Ok(()),
+                StepError::Failed(error) => Err(error),
+            })?;
         if self.position.step < steps {
             self.save()?;
             return Ok(Outcome::Interrupted);
@@ -162,7 +165,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish_epoch(&mut self, speed: f64, report: &mut Report) -> anyhow::Result<()> {
+    fn finish_epoch(&mut self, speed: f64, report: &Report) -> anyhow::Result<()> {
         let held_out = self.measure()?;
         let position = &mut self.position;
         let share = |sums: &Sums| sums.correct as f64 / sums.pictures.max(1) as f64;
@@ -182,7 +185,11 @@ impl<'a> Run<'a> {
         position.epoch += 1;
         position.step = 0;
         position.sums = Sums::default();
-        self.save()
+        self.save()?;
+        let lines = self.position.history.iter().map(serde_json::to_string);
+        let lines = lines.collect::<Result<Vec<_>, _>>()?.join("\n") + "\n";
+        checkpoint::write_atomically(&self.folder.join(METRICS), lines.as_bytes())?;
+        Ok(())
     }
 
     /// Loss and accuracy on the held-out pictures.
@@ -198,7 +205,8 @@ impl<'a> Run<'a> {
             let classes = Tensor::f_from_slice(&classes)?;
             let maps = self.net.forward(&self.input(&pixels, size)?, Mode::Infer)?;
             let log = self.net.log_probabilities(&maps)?;
-            sums.loss += smoothed_loss(&log, &classes, 0.0)?.f_double_value(&[])? * chunk.len() as f64;
+            sums.loss +=
+                smoothed_loss(&log, &classes, 0.0)?.f_double_value(&[])? * chunk.len() as f64;
             sums.correct += count_correct(&log, &classes)?;
             sums.pictures += chunk.len() as u64;
         }
@@ -216,7 +224,7 @@ impl<'a> Run<'a> {
     }
 
     fn save(&self) -> anyhow::Result<()> {
-        checkpoint::save(&self.checkpoint, &self.net, &self.sgd, &self.position)
+        checkpoint::save(&self.folder.join(CHECKPOINT), &self.net, &self.sgd, &self.position)
     }
 }
 

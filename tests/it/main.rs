@@ -3,5 +3,6 @@
 mod batching;
 mod engine;
 mod http;
+mod networks;
 mod preprocess;
 mod support;

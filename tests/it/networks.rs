@@ -1,0 +1,111 @@
+//! The four presets against an independent PyTorch implementation.
+
+use nin_serve::model::network::{Network, Precision, Scores};
+use nin_serve::model::preset::Preset;
+use nin_serve::model::weights::Weights;
+use serde::Deserialize;
+use tch::Tensor;
+
+/// `tests/fixtures/networks/<preset>.json`, made by `scripts/fixtures/torch_networks.py`.
+#[derive(Deserialize)]
+struct Expected {
+    shape: Vec<i64>,
+    parameters: u64,
+    map: Vec<i64>,
+    logits: Vec<Vec<f32>>,
+    probabilities: Vec<Vec<f32>>,
+}
+
+const CLASSES: u32 = 10;
+
+fn expected(preset: &str) -> Expected {
+    let path = format!("{}/tests/fixtures/networks/{preset}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(path).expect("fixture")).expect("valid fixture")
+}
+
+/// `values` of the script: uniform in ±scale/2 from splitmix64 of a counter.
+fn generated(seed: u64, shape: &[i64], scale: f32) -> Tensor {
+    let value = |counter: u64| {
+        let mut z = (counter + (seed << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        ((z >> 40) as f32 / (1u32 << 24) as f32 - 0.5) * scale
+    };
+    let values: Vec<f32> = (0..shape.iter().product::<i64>() as u64).map(value).collect();
+    Tensor::from_slice(&values).view(shape)
+}
+
+fn weights(preset: Preset) -> Weights {
+    let shapes = preset.architecture(CLASSES).convolutions(preset.input_size().channels);
+    let mut seed = 0;
+    let mut next = |shape: &[i64], fan_in: u32| {
+        seed += 1;
+        generated(seed, shape, (24.0 / fan_in as f32).sqrt())
+    };
+    let pair = |shape: &nin_serve::model::architecture::ConvShape| {
+        let weight = shape.weight().map(|side| side as i64);
+        let fan_in = shape.channels * shape.kernel * shape.kernel;
+        (next(&weight, fan_in), next(&weight[..1], 24))
+    };
+    Weights { convolutions: shapes.iter().map(pair).collect() }
+}
+
+fn scores(preset: Preset, expected: &Expected) -> Scores {
+    let architecture = preset.architecture(CLASSES);
+    let network = Network::new(&architecture, &weights(preset), Precision::F32).expect("network");
+    network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass")
+}
+
+fn largest_difference(found: &Tensor, expected: &[Vec<f32>]) -> f64 {
+    let (rows, columns) = (expected.len() as i64, expected[0].len() as i64);
+    let expected = Tensor::from_slice(&expected.concat()).view([rows, columns]);
+    assert_eq!(found.size(), expected.size());
+    (found - expected).abs().max().double_value(&[])
+}
+
+#[track_caller]
+fn agrees_with_pytorch(preset: Preset, name: &str) {
+    let expected = expected(name);
+    let channels = preset.input_size().channels;
+    assert_eq!(preset.architecture(CLASSES).parameters(channels), expected.parameters);
+    let scores = scores(preset, &expected);
+    assert_eq!(scores.maps.size()[2..], expected.map);
+    let logits = largest_difference(&scores.logits, &expected.logits);
+    let probabilities = largest_difference(&scores.probabilities, &expected.probabilities);
+    assert!(logits <= 1e-5, "logits differ by {logits}");
+    assert!(probabilities <= 1e-5, "probabilities differ by {probabilities}");
+}
+
+#[test]
+fn nin_outline_agrees_with_pytorch() {
+    agrees_with_pytorch(Preset::NinOutline, "nin-outline");
+}
+
+#[test]
+fn nin_28_agrees_with_pytorch() {
+    agrees_with_pytorch(Preset::Nin28, "nin-28");
+}
+
+#[test]
+fn nin_cifar_agrees_with_pytorch() {
+    agrees_with_pytorch(Preset::NinCifar, "nin-cifar");
+}
+
+#[test]
+fn nin_imagenet_agrees_with_pytorch() {
+    agrees_with_pytorch(Preset::NinImagenet, "nin-imagenet");
+}
+
+#[test]
+fn nin_28_takes_its_softmax_at_every_position() {
+    use nin_serve::model::architecture::Head;
+    let expected = expected("nin-28");
+    let mut architecture = Preset::Nin28.architecture(CLASSES);
+    architecture.head = Head::PoolThenSoftmax;
+    let weights = weights(Preset::Nin28);
+    let network = Network::new(&architecture, &weights, Precision::F32).expect("network");
+    let pooled_first = network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass");
+    let difference = largest_difference(&pooled_first.probabilities, &expected.probabilities);
+    assert!(difference > 1e-3, "pooling first must give another answer, not one {difference} off");
+}
