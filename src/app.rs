@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::batching::BatchConfig;
-use crate::config::{BackendConfig, Config};
+use crate::config::{BackendConfig, Config, MetricsAccess};
 use crate::engine::Health;
-use crate::http::{Api, HttpConfig, router};
+use crate::http::{Api, Guard, HttpConfig, router};
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
 use crate::models::{Cpus, Engine, Loader};
@@ -46,7 +46,8 @@ impl Backend {
         let models = ModelSet::new(models, config.models.default_model.as_deref())?;
         let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
-        let service = Arc::new(Service::new(service_config(config, threads), models)?);
+        let service = Service::new(service_config(config, threads), models)?;
+        let service = Arc::new(service.observed_by(Arc::new(metrics.clone())));
         registry.register_collector(Box::new(ServiceGauges(Arc::clone(&service))));
         let http = HttpConfig {
             max_body: config.requests.max_body.as_u64(),
@@ -57,9 +58,9 @@ impl Backend {
         Ok(Self { api, engines, registry })
     }
 
-    /// The routes, and `more`.
-    pub fn router(&self, more: Router) -> Router {
-        router(Arc::clone(&self.api), more)
+    /// The routes, and `more`, behind `guard`.
+    pub fn router(&self, more: Router, guard: Guard) -> Router {
+        router(Arc::clone(&self.api), more, guard)
     }
 
     /// Answers what was accepted, then ends the engines.
@@ -95,8 +96,12 @@ impl App {
         let tls = config.tls.acceptor()?;
         let mut backend = Backend::start(&config.backend, threads).await?;
         let registry = std::mem::take(&mut backend.registry);
+        let more = match config.security.metrics_access {
+            MetricsAccess::Off => Router::new(),
+            MetricsAccess::Open | MetricsAccess::Key => metrics::endpoint(registry),
+        };
         let server = Server {
-            router: backend.router(metrics::endpoint(registry)),
+            router: backend.router(more, config.security.guard()),
             connections: config.connections,
             tls,
             shutdown_delay: config.shutdown.shutdown_delay,

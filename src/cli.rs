@@ -8,7 +8,12 @@ use crate::commands::{classify, healthcheck, serve, train};
 ///
 /// Without a subcommand it serves: `nin-serve` is `nin-serve serve`.
 #[derive(Debug, Parser)]
-#[command(name = "nin-serve", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(
+    name = "nin-serve",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -54,7 +59,9 @@ mod tests {
             Some(Command::Serve(args)) => args.config.listen,
             Some(other) => panic!("{other:?}"),
         };
-        for arguments in [&["nin-serve", "--listen=[::1]:9"][..], &["nin-serve", "serve", "--listen=[::1]:9"]] {
+        for arguments in
+            [&["nin-serve", "--listen=[::1]:9"][..], &["nin-serve", "serve", "--listen=[::1]:9"]]
+        {
             let cli = Cli::try_parse_from(arguments).expect("valid arguments");
             assert_eq!(listen(cli).to_string(), "[::1]:9");
         }

@@ -9,9 +9,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::ensure;
+use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
+use crate::http::{Guard, HEALTH, LIVE, READY};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
+use crate::metrics::METRICS;
 use crate::model::Precision;
 use crate::threads::Threads;
 
@@ -165,7 +168,28 @@ pub struct SecurityConfig {
     /// Let web pages of this origin call the service, such as `https://example.org`, or `*` for
     /// all. May be given several times, or separated by commas
     #[arg(long, value_name = "ORIGIN", env = "NIN_CORS_ORIGIN", value_delimiter = ',')]
-    pub cors_origin: Vec<String>,
+    #[arg(value_parser = origin)]
+    pub cors_origin: Vec<HeaderValue>,
+}
+
+impl SecurityConfig {
+    pub fn guard(&self) -> Guard {
+        let mut open = vec![HEALTH, LIVE, READY];
+        if self.metrics_access == MetricsAccess::Open {
+            open.push(METRICS);
+        }
+        let api_key = self.api_key.clone();
+        Guard { api_key, open, cors_origins: self.cors_origin.clone() }
+    }
+}
+
+/// What a browser sends as `Origin`: scheme, host and perhaps port, without a path.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if text != "*" && !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/')) {
+        return Err("an origin is like https://example.org, without a path, or *".to_owned());
+    }
+    text.parse().map_err(|_| "not ASCII".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -310,6 +334,7 @@ mod tests {
             "--api-key=two words",
             "--metrics-access=key",
             "--tls-cert=cert.pem",
+            "--cors-origin=https://example.org/page",
             "--drain-timeout=0ms",
         ] {
             let error = parse(&[flag]).expect_err(flag);

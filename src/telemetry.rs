@@ -1,6 +1,6 @@
 //! Logs: to standard error, as text for people or one JSON object a line for machines.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic::{self, PanicHookInfo};
 
 use tracing_subscriber::EnvFilter;
@@ -40,7 +40,10 @@ pub fn init(config: &LogConfig, default: &str) -> anyhow::Result<()> {
         Some(filter) => EnvFilter::try_new(filter)?,
         None => EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default))?,
     };
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_thread_names(true);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_thread_names(true);
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => registry.with(layer).try_init()?,

@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use crate::app::Backend;
 use crate::config::BackendConfig;
+use crate::http::Guard;
 use crate::telemetry::{self, LogConfig};
 
 /// Classify picture files without a server
@@ -57,7 +58,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 
 async fn classify(args: Args) -> anyhow::Result<()> {
     let backend = Backend::start(&args.backend, args.backend.threads()).await?;
-    let router = backend.router(Router::new());
+    let router = backend.router(Router::new(), Guard::default());
     let mut failed = 0;
     for file in &args.files {
         let answer = ask(&router, args.top_k, file).await?;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 
 use super::problem::{Code, Problem};
 use crate::config::ApiKey;
@@ -39,8 +39,10 @@ impl Guard {
         } else {
             AllowOrigin::list(self.cors_origins.clone())
         };
-        let cors = CorsLayer::new().allow_origin(origins).allow_methods(Any).allow_headers(Any);
-        Some(cors.expose_headers(Any))
+        // Any header, by name: a `*` would not cover `Authorization`.
+        let headers = AllowHeaders::mirror_request();
+        let cors = CorsLayer::new().allow_origin(origins).allow_methods(Any);
+        Some(cors.allow_headers(headers).expose_headers(Any))
     }
 
     fn check(&self, request: &Request) -> Result<(), Problem> {
@@ -49,17 +51,17 @@ impl Guard {
             let detail = format!("the URI has {uri} bytes, at most {LONGEST_URI} are taken");
             return Err(Problem::new(Code::UriTooLong, detail));
         }
-        let headers: usize = request
-            .headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum();
+        let headers: usize =
+            request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers > LARGEST_HEADERS {
-            let detail = format!("the headers have {headers} bytes, at most {LARGEST_HEADERS} are taken");
+            let detail =
+                format!("the headers have {headers} bytes, at most {LARGEST_HEADERS} are taken");
             return Err(Problem::new(Code::HeadersTooLarge, detail));
         }
         match &self.api_key {
-            Some(key) if !self.open.contains(&request.uri().path()) && !shows(request.headers(), key) => {
+            Some(key)
+                if !self.open.contains(&request.uri().path()) && !shows(request.headers(), key) =>
+            {
                 Err(Problem::new(Code::Unauthorized, "the API key is missing or wrong"))
             }
             _ => Ok(()),
@@ -78,7 +80,12 @@ fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
     [bearer, plain].into_iter().flatten().any(|shown| shown.ct_eq(key.as_bytes()).into())
 }
 
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+/// The layer.
+pub(super) async fn check(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match guard.check(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) if problem.code() == Code::Unauthorized => {

@@ -41,7 +41,12 @@ struct Table {
 
 impl Connections {
     pub(super) fn new(limit: NonZeroUsize, patience: Patience) -> Arc<Self> {
-        Arc::new(Self { limit: limit.get(), patience, table: Mutex::default(), room: Notify::new() })
+        Arc::new(Self {
+            limit: limit.get(),
+            patience,
+            table: Mutex::default(),
+            room: Notify::new(),
+        })
     }
 
     /// A place for one more. At the limit the longest idle connection is cut for it; if all are
@@ -59,7 +64,8 @@ impl Connections {
     /// Frees one place, if a connection is idle.
     pub(super) fn cut_longest_idle(&self) {
         let table = self.table();
-        let idle = table.open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
+        let idle =
+            table.open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
         if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
             longest.cut.cancel();
         }
@@ -182,7 +188,8 @@ mod tests {
     use tokio::time::timeout;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const PATIENCE: Patience = Patience { first: Duration::from_secs(10), next: Duration::from_secs(60) };
+    const PATIENCE: Patience =
+        Patience { first: Duration::from_secs(10), next: Duration::from_secs(60) };
 
     fn connections(limit: usize) -> Arc<Connections> {
         Connections::new(NonZeroUsize::new(limit).expect("not zero"), PATIENCE)

@@ -22,10 +22,12 @@ impl RequestObserver for Metrics {
     }
 }
 
+pub const METRICS: &str = "/metrics";
+
 /// `GET /metrics`.
-pub fn endpoint<S: Clone + Send + Sync + 'static>(registry: Registry) -> Router<S> {
+pub fn endpoint(registry: Registry) -> Router {
     let registry = Arc::new(registry);
-    Router::new().route("/metrics", get(move || async move { show(&registry) }))
+    Router::new().route(METRICS, get(move || async move { show(&registry) }))
 }
 
 fn show(registry: &Registry) -> Response {

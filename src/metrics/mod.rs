@@ -10,7 +10,7 @@ mod http;
 mod process;
 
 pub use gauges::ServiceGauges;
-pub use http::endpoint;
+pub use http::{METRICS, endpoint};
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::batching::{Dropped, Observer};
+use crate::http::Code;
+use crate::service::{Classification, PictureObserver, ServiceError};
 
 /// 0.1 ms to 10 s.
 const SECONDS: [f64; 16] = [
@@ -167,6 +169,18 @@ impl Metrics {
             .get_or_create(&RouteLabel { route: route.clone() })
             .observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { route, status }).inc();
+    }
+}
+
+impl PictureObserver for Metrics {
+    fn ended(&self, model: &str, outcome: Result<&Classification, &ServiceError>) {
+        if let Ok(found) = outcome {
+            let format = FormatLabel { format: found.header.format.to_string().to_lowercase() };
+            let took = found.timings.decode.as_secs_f64();
+            self.decode_duration.get_or_create(&format).observe(took);
+        }
+        let outcome = outcome.map_or_else(|error| Code::from(error).as_str(), |_| "ok");
+        self.images.get_or_create(&ImageLabels { model: model.to_owned(), outcome }).inc();
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use procfs::process::Process;
+use procfs::{ProcResult, WithCurrentSystemInfo};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use procfs::process::Process;
-use procfs::{ProcResult, WithCurrentSystemInfo};
 
 /// Read at each scrape, under the names that Prometheus' own clients use.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ impl Collector for ProcessMetrics {
         // Without /proc there are no such metrics, but all others.
         let Ok(now) = Snapshot::take() else { return Ok(()) };
         let mut write = |name, help, unit: Option<&Unit>, metric: &dyn EncodeMetric| {
-            let metric_encoder = encoder.encode_descriptor(name, help, unit, metric.metric_type())?;
+            let metric_encoder =
+                encoder.encode_descriptor(name, help, unit, metric.metric_type())?;
             metric.encode(metric_encoder)
         };
         let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));

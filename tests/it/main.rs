@@ -3,6 +3,8 @@
 mod batching;
 mod engine;
 mod http;
+mod lifecycle;
 mod networks;
 mod preprocess;
 mod support;
+mod support_models;

@@ -2,53 +2,31 @@
 
 use std::path::Path;
 
+use nin_serve::model::Preset;
 use nin_serve::model::architecture::ConvShape;
-use nin_serve::model::folder::{LABELS, MANIFEST, WEIGHTS, digest};
-use nin_serve::model::golden::{Golden, picture, tolerance};
-use nin_serve::model::manifest::{ArchitectureSpec, Manifest, WeightsSpec};
+use nin_serve::model::manifest::ArchitectureSpec;
 use nin_serve::model::weights::{Storage, Weights};
-use nin_serve::model::{Classifier, ModelFolder, Pixels, Precision, Preset, Sample};
-use nin_serve::preprocess::{
-    ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize,
-};
-use tch::{Kind, Tensor};
+use nin_serve::preprocess::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
+use nin_serve::training::export::{self, Draft};
+use tch::{Device, Kind, Tensor};
 
 const CLASSES: u32 = 10;
 
-/// Writes the folder `models/<name>` with a network of that preset. The weights are the same at
-/// each call; the golden answer is what the network says of its golden picture.
+/// Writes the folder `models/<name>` with a network of that preset, the same at each call.
 pub fn write(models: &Path, name: &str, preset: Preset) {
-    let architecture = preset.architecture(CLASSES);
     let input = input_of(preset);
-    let shapes = architecture.convolutions(input.channels.count() as u32);
-    let convolutions = shapes.iter().map(made_up).collect();
-    let weights = Weights { convolutions }.write(Storage::F32).expect("finite weights");
-    let mut folder = ModelFolder {
-        name: name.to_owned(),
-        manifest: Manifest {
-            description: "Made-up weights".to_owned(),
-            classes: CLASSES,
-            architecture: ArchitectureSpec::of_preset(preset),
-            input,
-            weights: WeightsSpec { sha256: digest(&weights) },
-            accuracy: None,
-            golden: Golden { tolerance: tolerance(), probabilities: vec![0.1; CLASSES as usize] },
-        },
-        architecture,
+    let shapes = preset.architecture(CLASSES).convolutions(input.channels.count() as u32);
+    let draft = Draft {
+        description: "Made-up weights".to_owned(),
+        architecture: ArchitectureSpec::of_preset(preset),
+        input,
         labels: (0..CLASSES).map(|class| format!("class-{class}")).collect(),
-        weights,
+        storage: Storage::F32,
     };
-    folder.manifest.golden.probabilities = golden_answer(&folder);
-    let path = models.join(name);
-    std::fs::create_dir_all(&path).expect("a new folder");
-    let manifest = toml::to_string(&folder.manifest).expect("a manifest in TOML");
-    for (file, content) in [
-        (MANIFEST, manifest.as_bytes()),
-        (WEIGHTS, &folder.weights),
-        (LABELS, folder.labels.join("\n").as_bytes()),
-    ] {
-        std::fs::write(path.join(file), content).expect("a written file");
-    }
+    let weights = Weights { convolutions: shapes.iter().map(made_up).collect() };
+    let folder = models.join(name);
+    std::fs::create_dir_all(&folder).expect("a new folder");
+    export::write(&folder, &draft, &weights).expect("a valid model");
 }
 
 fn input_of(preset: Preset) -> InputSpec {
@@ -72,17 +50,10 @@ fn input_of(preset: Preset) -> InputSpec {
 
 /// Weights without a pattern, scaled so that activations neither vanish nor explode.
 fn made_up(shape: &ConvShape) -> (Tensor, Tensor) {
+    let cpu = (Kind::Float, Device::Cpu);
     let weight = shape.weight().map(|side| side as i64);
-    let fan_in = (weight[1] * weight[2] * weight[3]) as f64;
-    let noise = Tensor::arange(weight.iter().product::<i64>(), (Kind::Float, tch::Device::Cpu));
-    let noise = ((noise * 12.9898).sin() * 43.75).sin();
-    let weight = (noise * (4.0 / fan_in).sqrt()).reshape(weight);
-    (weight, Tensor::zeros([i64::from(shape.filters)], (Kind::Float, tch::Device::Cpu)))
-}
-
-fn golden_answer(folder: &ModelFolder) -> Vec<f32> {
-    let classifier = Classifier::new(folder, Precision::F32).expect("a network");
-    let pixels = Pixels::Bytes(picture(&folder.manifest.input));
-    let predictions = classifier.infer(&[Sample { pixels, maps: false }]).expect("an answer");
-    predictions[0].probabilities.clone()
+    let fan_in: i64 = weight[1..].iter().product();
+    let noise = Tensor::arange(weight.iter().product::<i64>(), cpu);
+    let noise = ((noise * 12.9898).sin() * 43.75).sin() * (4.0 / fan_in as f64).sqrt();
+    (noise.reshape(weight), Tensor::zeros([weight[0]], cpu))
 }
