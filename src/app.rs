@@ -48,7 +48,8 @@ impl Backend {
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
         let service = Service::new(service_config(config, threads), models)?;
         let service = Arc::new(service.observed_by(Arc::new(metrics.clone())));
-        registry.register_collector(Box::new(ServiceGauges(Arc::clone(&service))));
+        let gauges = Box::new(ServiceGauges(Arc::clone(&service)));
+        registry.sub_registry_with_prefix(metrics::PREFIX).register_collector(gauges);
         let http = HttpConfig {
             max_body: config.requests.max_body.as_u64(),
             body_timeout: config.requests.body_timeout,
@@ -128,7 +129,7 @@ impl App {
         };
         tokio::select! {
             () = serve => {}
-            () = shutdown.aborted() => bail!("aborted with {} requests unanswered", service.in_flight()),
+            () = shutdown.aborted() => bail!("aborted by a second signal"),
             () = leave => bail!("--drain-timeout passed with {} requests unanswered", service.in_flight()),
         }
         // Nothing is left to do but for tasks that wait for what will not come.

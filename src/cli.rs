@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{classify, healthcheck, serve, train};
+use crate::commands::{classify, evaluate, healthcheck, import, serve, train};
 
 /// Serves Network-in-Network image classifiers over HTTP.
 ///
@@ -27,6 +27,8 @@ enum Command {
     Classify(classify::Args),
     Healthcheck(healthcheck::Args),
     Train(Box<train::TrainArgs>),
+    Evaluate(evaluate::EvaluateArgs),
+    Import(import::ImportArgs),
 }
 
 impl Cli {
@@ -38,6 +40,8 @@ impl Cli {
             Some(Command::Classify(args)) => classify::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Train(args)) => train::run(&args),
+            Some(Command::Evaluate(args)) => evaluate::run(&args),
+            Some(Command::Import(args)) => import::run(&args),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::training::evaluate::{Evaluation, evaluate};
 use crate::training::export::{self, Draft};
 use crate::training::listing::Listing;
 use crate::training::net::{Normalisation, TrainableNet};
-use crate::training::pictures::{Pictures, Unreadable};
+use crate::training::pictures::Pictures;
 use crate::training::recipe::Recipe;
 use crate::training::report::Report;
 use crate::training::run::{Data, Outcome, Run};
@@ -70,7 +70,7 @@ pub struct TrainArgs {
 /// How pictures are shown to the network
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Input")]
-struct InputArgs {
+pub(super) struct InputArgs {
     /// Side of the square input in pixels [default: the preset's]
     #[arg(long)]
     side: Option<u32>,
@@ -164,7 +164,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn architecture_spec(name: &str) -> anyhow::Result<ArchitectureSpec> {
+pub(super) fn architecture_spec(name: &str) -> anyhow::Result<ArchitectureSpec> {
     if let Ok(preset) = Preset::from_str(name, false) {
         return Ok(ArchitectureSpec::of_preset(preset));
     }
@@ -208,8 +208,8 @@ fn load(listing: &Listing, input: &InputSpec, strict: bool) -> anyhow::Result<Da
     let (train, mut unreadable) = Pictures::load(&listing.train, input);
     let (held_out, more) = Pictures::load(&listing.held_out, input);
     unreadable.extend(more);
-    for Unreadable { path, reason } in &unreadable {
-        eprintln!("left out: {}: {reason}", path.display());
+    for file in &unreadable {
+        eprintln!("left out: {file}");
     }
     ensure!(!strict || unreadable.is_empty(), "{} unreadable pictures", unreadable.len());
     ensure!(!train.is_empty() && !held_out.is_empty(), "no readable pictures left");
@@ -257,7 +257,7 @@ impl TrainArgs {
 
 impl InputArgs {
     /// The input contract, without the statistics that are measured later.
-    fn spec(&self, preset: Option<Preset>) -> InputSpec {
+    pub(super) fn spec(&self, preset: Option<Preset>) -> InputSpec {
         let size = preset.unwrap_or(Preset::NinCifar).input_size();
         let side = self.side.unwrap_or(size.width);
         let channels = self.channels.unwrap_or(size.channels as u8);

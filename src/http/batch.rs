@@ -10,35 +10,37 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::classify::{Finding, admit, server_timing};
+use super::answer::{Finding, SERVER_TIMING, server_timing};
+use super::classify::{Admitted, admit};
 use super::context::RequestContext;
+use super::openapi::Problems;
 use super::params::{ClassifyParams, Params};
 use super::problem::{Problem, ProblemBody};
-use super::upload::{Shape, Upload, receive};
+use super::upload::{Shape, Upload, UploadError, receive};
 use super::{Api, json};
 use crate::service::{Classification, Picture, ServiceError, Timings};
 
 /// One result per picture, in the order of the pictures.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct BatchAnswer {
-    model: String,
-    results: Vec<BatchResult>,
+struct BatchAnswer<'a> {
+    model: &'a str,
+    results: Vec<BatchResult<'a>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct BatchResult {
+struct BatchResult<'a> {
     /// File name or field name of the part, or the picture's place in the JSON.
     name: String,
     /// What `/classify` would answer for this picture alone.
     status: u16,
     #[serde(flatten)]
-    outcome: Outcome,
+    outcome: Outcome<'a>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-enum Outcome {
-    Found(Finding),
+enum Outcome<'a> {
+    Found(Finding<'a>),
     Failed { error: ProblemBody },
 }
 
@@ -56,11 +58,7 @@ enum Outcome {
     )),
     responses(
         (status = 200, description = "One result per picture", body = BatchAnswer),
-        (status = "4XX", description = "The request as a whole is wrong: as for one picture, and \
-            `too-many-images` (400)",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "As for one picture",
-            body = ProblemBody, content_type = "application/problem+json"),
+        Problems,
     )
 )]
 pub(super) async fn classify_batch(
@@ -69,44 +67,60 @@ pub(super) async fn classify_batch(
     Params(params): Params<ClassifyParams>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (ticket, model) = admit(&api, &context, &params)?;
+    let admitted = admit(&api, &context, &params)?;
+    let Admitted { ticket, model } = &admitted;
     let shape = Shape::Many(api.config.max_batch_images);
-    let uploads = receive(&api, (&ticket, &model), shape, request).await?;
+    let uploads = receive(&api, &admitted, shape, request).await?;
     context.record(|work| work.pictures = uploads.len());
 
-    let mut pictures = Vec::with_capacity(uploads.len());
-    let mut senders = Vec::with_capacity(uploads.len());
-    for Upload { name, declared, bytes } in uploads {
-        let unread = bytes.map(|bytes| pictures.push(Picture { bytes, maps: false })).err();
-        senders.push((name, declared, unread));
-    }
-    let classified = api.service.classify_all(&ticket, &model, pictures).await;
+    let (senders, classified) = classify_readable(&api, &admitted, uploads).await;
     let timings = record(&context, &classified);
 
     let mut classified = classified.into_iter();
-    let results = senders.into_iter().map(|(name, declared, unread)| {
-        let outcome = match unread {
-            Some(error) => Err(Problem::from(error)),
+    let results = senders.into_iter().map(|Sender { name, declared, unreadable }| {
+        let outcome = match unreadable {
+            Some(error) => Err(error.into()),
             None => match classified.next() {
                 Some(outcome) => outcome.map_err(Problem::from),
                 None => Err(Problem::internal("fewer answers than pictures")),
             },
         };
-        match outcome {
+        let (status, outcome) = match outcome {
             Ok(classification) => {
-                let asked = (declared.as_deref(), &params);
-                let finding = Finding::new(&model, &classification, asked);
-                let status = StatusCode::OK.as_u16();
-                BatchResult { name, status, outcome: Outcome::Found(finding) }
+                let declared = declared.as_deref();
+                let finding = Finding::new(model, &classification, declared, params.top_k);
+                (StatusCode::OK, Outcome::Found(finding))
             }
             Err(problem) => {
-                let (status, error) = (problem.code().status().as_u16(), problem.body(&context));
-                BatchResult { name, status, outcome: Outcome::Failed { error } }
+                (problem.code().status(), Outcome::Failed { error: problem.body(&context) })
             }
-        }
+        };
+        BatchResult { name, status: status.as_u16(), outcome }
     });
-    let answer = BatchAnswer { model: model.info.name.clone(), results: results.collect() };
-    Ok(([("server-timing", server_timing(timings, &ticket))], Json(answer)).into_response())
+    let answer = BatchAnswer { model: &model.info.name, results: results.collect() };
+    Ok(([(SERVER_TIMING, server_timing(timings, ticket))], Json(answer)).into_response())
+}
+
+/// An upload without its bytes.
+struct Sender {
+    name: String,
+    declared: Option<String>,
+    unreadable: Option<UploadError>,
+}
+
+/// Classifies the uploads that could be read; the answers are in their order.
+async fn classify_readable(
+    api: &Api,
+    Admitted { ticket, model }: &Admitted,
+    uploads: Vec<Upload>,
+) -> (Vec<Sender>, Vec<Result<Classification, ServiceError>>) {
+    let mut pictures = Vec::with_capacity(uploads.len());
+    let senders = uploads.into_iter().map(|Upload { name, declared, bytes }| {
+        let unreadable = bytes.map(|bytes| pictures.push(Picture { bytes, maps: false })).err();
+        Sender { name, declared, unreadable }
+    });
+    let senders = senders.collect();
+    (senders, api.service.classify_all(ticket, model, pictures).await)
 }
 
 /// Puts the work into the request's record, and gives the longest times.

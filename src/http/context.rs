@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -157,12 +157,12 @@ impl Access {
     fn end(mut self, response: &mut Response) {
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = &problem {
-            let headers = std::mem::take(response.headers_mut());
+            let mut headers = std::mem::take(response.headers_mut());
+            // Said of the body that is replaced.
+            headers.remove(header::CONTENT_LENGTH);
             *response = problem.render(&self.context);
-            for (name, value) in &headers {
-                // What the router said, `Allow` above all; the rendered headers win.
-                response.headers_mut().entry(name).or_insert_with(|| value.clone());
-            }
+            headers.extend(std::mem::take(response.headers_mut()));
+            *response.headers_mut() = headers;
         }
         // Made of visible ASCII only.
         if let Ok(id) = HeaderValue::from_str(self.context.id()) {

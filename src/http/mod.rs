@@ -4,6 +4,7 @@
 //! track (request id, log, problem body) ─▶ nosniff ─▶ panics ─▶ guard ─▶ route ─▶ upload ─▶ service
 //! ```
 
+mod answer;
 mod batch;
 mod body;
 mod classify;

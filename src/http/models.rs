@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::problem::{Problem, ProblemBody};
+use super::problem::{Code, Problem, ProblemBody};
 use crate::service::ModelInfo;
 
 /// The models that are served.
@@ -42,8 +43,9 @@ pub(super) async fn models(State(api): State<Arc<Api>>) -> Json<ModelList> {
 )]
 pub(super) async fn model(
     State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelInfo>, Problem> {
+    let Path(name) = name.map_err(|error| Problem::new(Code::NotFound, error.body_text()))?;
     let set = api.service.models().current();
     Ok(Json(set.get(Some(&name))?.info.clone()))
 }

@@ -4,7 +4,9 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
+
+use super::problem::ProblemBody;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,6 +51,44 @@ pub(super) struct ManyFiles {
     /// The fields' names are free and may repeat; fields without a file are passed over.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<Vec<u8>>,
+}
+
+/// The problems of requests with pictures.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) enum Problems {
+    /// `empty-body`, `missing-image`, `too-many-images`, `invalid-base64`, `invalid-json`,
+    /// `invalid-multipart`, `invalid-parameter` or `incomplete-body`
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(ProblemBody),
+    /// `unknown-model`
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// `request-timeout`: the body did not arrive in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    Timeout(ProblemBody),
+    /// `body-too-large` or `image-too-large`
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// `unsupported-image`
+    #[response(status = 415, content_type = "application/problem+json")]
+    Unsupported(ProblemBody),
+    /// `corrupt-image`
+    #[response(status = 422, content_type = "application/problem+json")]
+    Corrupt(ProblemBody),
+    /// `inference-failed` or `internal-error`
+    #[response(status = 500, content_type = "application/problem+json")]
+    Failed(ProblemBody),
+    /// `overloaded` or `shutting-down`
+    #[response(
+        status = 503,
+        content_type = "application/problem+json",
+        headers(("retry-after" = u64, description = "Seconds; if overloaded"))
+    )]
+    Unavailable(ProblemBody),
+    /// `deadline-exceeded`
+    #[response(status = 504, content_type = "application/problem+json")]
+    DeadlineExceeded(ProblemBody),
 }
 
 /// The document as JSON.

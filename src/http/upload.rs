@@ -7,8 +7,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
 use super::body::{Charge, Limits, Received, charged};
+use super::classify::Admitted;
 use super::{Api, json, media, multipart};
-use crate::service::{ServedModel, ServiceError, Ticket};
+use crate::service::ServiceError;
 
 /// What was wrong with a body, or with one picture in it.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +78,13 @@ enum Form {
 /// Reads the body and takes the pictures out of it: at least one, at most what `shape` says.
 pub(super) async fn receive(
     api: &Api,
-    (ticket, model): (&Ticket, &ServedModel),
+    Admitted { ticket, model }: &Admitted,
     shape: Shape,
     request: Request,
 ) -> Result<Vec<Upload>, UploadError> {
     let (parts, body) = request.into_parts();
     let limits = Limits {
-        max_bytes: api.config.max_body,
+        max_bytes: api.config.max_body.min(api.service.budget().total()),
         until: ticket.deadline().min(ticket.arrived() + api.config.body_timeout),
         budget: api.service.budget(),
         retry_after: api.service.retry_after(model),

@@ -24,6 +24,9 @@ use crate::batching::{Dropped, Observer};
 use crate::http::Code;
 use crate::service::{Classification, PictureObserver, ServiceError};
 
+/// Of every name but those of the process.
+pub const PREFIX: &str = "nin";
+
 /// 0.1 ms to 10 s.
 const SECONDS: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -108,7 +111,10 @@ impl Metrics {
     }
 
     fn register(&self) -> Registry {
-        let mut registry = Registry::with_prefix("nin");
+        let mut all = Registry::default();
+        #[cfg(target_os = "linux")]
+        all.register_collector(Box::new(process::ProcessMetrics));
+        let registry = all.sub_registry_with_prefix(PREFIX);
         registry.register("http_requests", "Answered requests", self.requests.clone());
         for (name, help, histograms) in [
             ("queue_wait", "From a job's arrival to the start of its batch", &self.queue_wait),
@@ -140,9 +146,7 @@ impl Metrics {
             "Networks built anew after a panic",
             self.engine_restarts.clone(),
         );
-        #[cfg(target_os = "linux")]
-        registry.register_collector(Box::new(process::ProcessMetrics));
-        registry
+        all
     }
 
     /// The metrics of one model's queue. All its series exist from now on, so that a rate can be

@@ -43,7 +43,7 @@ pub struct WeightsSpec {
 }
 
 /// What `nin-serve evaluate` measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
     /// The held-out pictures.

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod architecture;
+pub mod caffe;
 pub mod classifier;
 pub mod folder;
 pub mod golden;

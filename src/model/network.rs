@@ -5,7 +5,9 @@ use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
 /// Arithmetic of the forward pass. Class maps are pooled in f32 either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     F32,

@@ -14,10 +14,9 @@ pub(super) struct Raster {
 }
 
 impl Raster {
-    pub fn invert(&mut self) {
-        for value in &mut self.pixels {
-            *value = 255 - *value;
-        }
+    pub fn inverted(mut self) -> Self {
+        self.pixels.iter_mut().for_each(|value| *value = 255 - *value);
+        self
     }
 
     /// Grey values, `[H, W]`.

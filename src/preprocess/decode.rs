@@ -10,25 +10,30 @@ use super::header::{self, Header};
 use super::{Format, PictureError};
 
 /// Decodes the first frame.
-///
-/// A panic of a decoder is a defect that some crafted file brings to light. It is that file's
-/// problem, not the process's: the decoder is dropped and the picture counts as corrupt. Decoders
-/// share no state, so nothing half-done survives the unwinding.
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, PictureError> {
     let format = header.format;
     let corrupt = |detail: String| PictureError::Corrupt { format, detail };
     if format == Format::Jpeg {
         header::check_scans(bytes).map_err(corrupt)?;
     }
-    match catch_unwind(AssertUnwindSafe(|| run(bytes, header))) {
-        Ok(Ok(image)) => Ok(image),
-        Ok(Err(ImageError::Unsupported(_))) => Err(PictureError::Unsupported),
-        Ok(Err(ImageError::Limits(_))) => {
+    match shielded(|| run(bytes, header)) {
+        Some(Ok(image)) => Ok(image),
+        Some(Err(ImageError::Unsupported(_))) => Err(PictureError::Unsupported),
+        Some(Err(ImageError::Limits(_))) => {
             Err(corrupt("it needs more memory than its header admits".into()))
         }
-        Ok(Err(error)) => Err(corrupt(error.to_string())),
-        Err(_) => Err(corrupt("the decoder gave up on it".into())),
+        Some(Err(error)) => Err(corrupt(error.to_string())),
+        None => Err(corrupt("the decoder gave up on it".into())),
     }
+}
+
+/// Runs a decoder; `None` if it panics.
+///
+/// A panic of a decoder is a defect that some crafted file brings to light. It is that file's
+/// problem, not the process's: the decoder is dropped and the picture counts as corrupt. Decoders
+/// share no state, so nothing half-done survives the unwinding. The panic hook still reports it.
+pub(super) fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 fn run(bytes: &[u8], header: &Header) -> ImageResult<DynamicImage> {

@@ -2,10 +2,49 @@
 //!
 //! [`Header::read`] looks at headers only and allocates nothing that grows with the picture;
 //! admission happens between it and [`prepare`]. No tch and no axum in here.
+//!
+//! # The pipeline
+//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored.
+//! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
+//!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
+//! 3. A grey network gets ITU-R 601-2 luma, in Pillow's fixed point.
+//! 4. The region is cut out and scaled, antialiased bilinear, as Pillow's `resize(…, BILINEAR)` does
+//!    within a rounding step. With [`Framing::Ink`] a region of its own is found, see `ink.rs`.
+//! 5. EXIF orientation (JPEG APP1, PNG eXIf, WebP EXIF, the TIFF tag) turns the small result, which is
+//!    the same as turning the large picture first.
+//! 6. Polarity, channel order.
+//!
+//! # Formats
+//! By content, never by name. What is known but cannot be decoded counts as unsupported:
+//!
+//! | format | decoded | not decoded |
+//! | --- | --- | --- |
+//! | JPEG | baseline, extended, progressive; grey, YCbCr, RGB, CMYK and YCCK (taken as inverted, as Adobe writes them) | 12 bits, lossless, arithmetic coding |
+//! | PNG | all of it; of an APNG the default picture | |
+//! | GIF, WebP | the first frame | |
+//! | BMP | Windows bitmaps, RLE included | OS/2 2.x; embedded JPEG and PNG |
+//! | TIFF | first page; 1, 8 and 16 bits, float; grey, RGB, RGBA, CMYK; BigTIFF | palette, YCbCr, grey with alpha |
+//! | PNM | P1–P7 | |
+//! | QOI | all of it | |
+//!
+//! # What goes wrong, and how it ends
+//! - Sides are read before any decoder sees the file: too many pixels end as
+//!   [`PictureError::TooLarge`], even if the rest of the file is missing.
+//! - Lengths and counts that would make a decoder allocate are checked against the file, decoders run
+//!   with allocation limits, and the decoded size must be the announced one.
+//! - Half a picture is no picture: a file cut short is [`PictureError::Corrupt`]. A JPEG must end in an
+//!   end-of-image marker; one that has it but lacks data in between shows grey there, as in browsers.
+//! - A progressive JPEG of more than 100 scans is refused; it could keep a core busy for minutes.
+//! - A decoder that panics has met a corrupt picture.
+
+use serde::Serialize;
+use utoipa::ToSchema;
 
 mod convert;
 mod decode;
+mod grid;
 mod header;
+mod ink;
 mod polarity;
 mod resize;
 mod spec;
@@ -13,7 +52,7 @@ mod spec;
 pub use header::Header;
 pub use spec::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Jpeg,
@@ -42,7 +81,7 @@ impl std::fmt::Display for Format {
 }
 
 /// What was done to a picture that its sender may not expect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Warning {
     /// The EXIF orientation is not "as stored".
@@ -81,6 +120,13 @@ pub struct Region {
     pub height: f64,
 }
 
+impl Region {
+    /// All of a picture of `size` (width, height).
+    fn whole(size: (u32, u32)) -> Self {
+        Self { x: 0.0, y: 0.0, width: size.0.into(), height: size.1.into() }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The content is no picture that we decode. 415
@@ -99,19 +145,43 @@ pub enum PictureError {
 /// `header` must come from [`Header::read`] on the same bytes.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
     let image = decode::decode(bytes, header)?;
-    let (raster, flattened) = convert::to_raster(image, spec.channels, spec.background);
+    let channels = match spec.framing {
+        Framing::Whole => spec.channels,
+        Framing::Ink => Channels::Grey,
+    };
+    let (raster, flattened) = convert::to_raster(image, channels, spec.background);
+    let shown = Shown::of(raster, header, spec);
+
     let mut warnings = header.warnings();
-    if flattened {
-        warnings.push(Warning::AlphaFlattened);
+    let small = |side: f64, input: u32| side < f64::from(input);
+    let region = shown.region;
+    let upscaled = small(region.width, spec.width) || small(region.height, spec.height);
+    warnings.extend(flattened.then_some(Warning::AlphaFlattened));
+    warnings.extend(upscaled.then_some(Warning::Upscaled));
+    warnings.extend(shown.inverted.then_some(Warning::Inverted));
+    Ok(Prepared { pixels: shown.raster.into_network_order(spec), region, warnings })
+}
+
+/// What the network sees of a picture.
+struct Shown {
+    /// Of the input's size, upright.
+    raster: convert::Raster,
+    region: Region,
+    inverted: bool,
+}
+
+impl Shown {
+    fn of(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
+        if spec.framing == Framing::Ink
+            && let Some(framed) = ink::frame(&raster, header.orientation, spec)
+        {
+            return framed;
+        }
+        let region = resize::region((header.width, header.height), spec);
+        let raster = resize::shrink_upright(raster, header.orientation, spec);
+        let inverted =
+            spec.polarity == Polarity::Auto && polarity::dark_on_light(&raster) == Some(true);
+        let raster = if inverted { raster.inverted() } else { raster };
+        Self { raster, region, inverted }
     }
-    let region = resize::region((header.width, header.height), spec);
-    if region.width < f64::from(spec.width) || region.height < f64::from(spec.height) {
-        warnings.push(Warning::Upscaled);
-    }
-    let mut raster = resize::shrink_upright(raster, header.orientation, spec);
-    if spec.polarity == Polarity::Auto && polarity::is_dark_on_light(&raster) {
-        raster.invert();
-        warnings.push(Warning::Inverted);
-    }
-    Ok(Prepared { pixels: raster.into_network_order(spec), region, warnings })
 }

@@ -1,48 +1,42 @@
 //! Dark on light or light on dark?
 
 use super::convert::Raster;
+use super::grid::Grid;
 
-/// Below this distance of the two grey classes a picture counts as blank.
-const FAINT: f64 = 12.0;
-/// With this share of the border in one class, that class is the ground.
-const CLEAR_BORDER: f64 = 0.6;
+/// Half the window that a pixel is compared with, as a share of the picture's longer side.
+const SURROUNDINGS: f64 = 0.12;
+/// A pixel that differs this much from its surroundings stands out.
+const FAINT: f32 = 20.0;
+/// If a smaller share of the pixels stands out, the picture is blank.
+const SPECKS: f32 = 0.002;
+/// The ground is even if its standard deviation is less than this share of the contrast,
+const EVEN: f64 = 0.12;
+/// and at least this share of the picture's edge belongs to it.
+const ENCLOSED: f64 = 0.95;
 
-/// Otsu's threshold splits a picture in two classes; the one that holds the border is the ground,
-/// or, with an undecided border, the larger one: strokes are the minority. A blank picture is
-/// neither (`false`).
-pub(super) fn is_dark_on_light(raster: &Raster) -> bool {
-    let luma = raster.luma();
-    let Some(split) = otsu(&luma) else {
-        return false;
-    };
-    if split.light_mean - split.dark_mean < FAINT {
-        return false;
+/// Whether strokes are darker than the ground; `None` if there are none.
+///
+/// If one of Otsu's two classes is of even brightness and encloses the other, it is the ground.
+/// Otherwise the light is uneven. Strokes are few among the pixels around them, so they differ from
+/// the mean of these more than the ground does: the sign of the third moment tells. Slow changes of
+/// the light follow their own mean, and the edge of a shadow differs from it alike on both sides.
+pub(super) fn dark_on_light(picture: &Raster) -> Option<bool> {
+    let grid = Grid::of_luma(picture);
+    let radius = (SURROUNDINGS * grid.width.max(grid.height) as f64).ceil() as usize;
+    let relief = grid.clone().zip(&grid.blur(radius), |value, mean| value - mean).values;
+    let strong = relief.iter().filter(|v| v.abs() >= FAINT).count();
+    if strong as f32 <= SPECKS * relief.len() as f32 {
+        return None;
     }
-    let share = |values: &mut dyn Iterator<Item = u8>| {
-        let (mut light, mut all) = (0.0, 0.0);
-        for value in values {
-            all += 1.0;
-            if value > split.threshold {
-                light += 1.0;
-            }
-        }
-        light / all
-    };
-    let (width, height) = (raster.width as usize, raster.height as usize);
-    let ring = width.min(height).div_ceil(16);
-    let on_border = |i: usize| {
-        let (x, y) = (i % width, i / width);
-        x < ring || y < ring || x + ring >= width || y + ring >= height
-    };
-    let border_light =
-        share(&mut luma.iter().enumerate().filter(|(i, _)| on_border(*i)).map(|(_, &v)| v));
-    if border_light >= CLEAR_BORDER {
-        true
-    } else if border_light <= 1.0 - CLEAR_BORDER {
-        false
-    } else {
-        share(&mut luma.iter().copied()) > 0.5
+    let has_even_ground =
+        |grid: &Grid| otsu(&grid.to_bytes()).is_some_and(|split| split.on_even_ground(grid));
+    if has_even_ground(&grid) {
+        return Some(false);
     }
+    if has_even_ground(&grid.map(|value| 255.0 - value)) {
+        return Some(true);
+    }
+    Some(relief.iter().map(|&v| f64::from(v).powi(3)).sum::<f64>() < 0.0)
 }
 
 /// The two classes of a grey picture.
@@ -50,34 +44,62 @@ pub(super) struct Split {
     /// Values above it are light.
     pub threshold: u8,
     pub dark_mean: f64,
+    /// Standard deviation of the dark class.
+    pub dark_deviation: f64,
     pub light_mean: f64,
+}
+
+impl Split {
+    /// Whether the dark class of `picture` is a ground of even brightness around the light one.
+    pub fn on_even_ground(&self, picture: &Grid) -> bool {
+        let is_dark = |value: f32| value <= f32::from(self.threshold);
+        let dark = picture.edge().filter(|&value| is_dark(value)).count() as f64;
+        let enclosed = dark >= ENCLOSED * picture.edge().count() as f64;
+        let even = self.dark_deviation < EVEN * (self.light_mean - self.dark_mean);
+        even && enclosed
+    }
 }
 
 /// Otsu's threshold: the one with the largest variance between the classes (Otsu, 1979). `None`
 /// if all values are the same.
 pub(super) fn otsu(values: &[u8]) -> Option<Split> {
-    let mut histogram = [0u64; 256];
+    let mut histogram = [0.0f64; 256];
     for &value in values {
-        histogram[usize::from(value)] += 1;
+        histogram[usize::from(value)] += 1.0;
     }
-    let count = values.len() as f64;
-    let sum: f64 = (0u8..=255).map(|v| f64::from(v) * histogram[usize::from(v)] as f64).sum();
-    let mut best: Option<(f64, Split)> = None;
-    let (mut dark_count, mut dark_sum) = (0.0, 0.0);
-    for threshold in 0u8..255 {
-        let here = histogram[usize::from(threshold)] as f64;
-        dark_count += here;
-        dark_sum += here * f64::from(threshold);
-        let light_count = count - dark_count;
-        if dark_count == 0.0 || light_count == 0.0 {
-            continue;
+    let mut below = [Moments::default(); 256];
+    let mut all = Moments::default();
+    for (value, count) in histogram.into_iter().enumerate() {
+        all = all.with(value as f64, count);
+        below[value] = all;
+    }
+    let splits = (0u8..255).filter_map(|threshold| {
+        let dark = below[usize::from(threshold)];
+        let light_count = all.count - dark.count;
+        if dark.count == 0.0 || light_count == 0.0 {
+            return None;
         }
-        let (dark_mean, light_mean) = (dark_sum / dark_count, (sum - dark_sum) / light_count);
-        let between = dark_count * light_count * (light_mean - dark_mean).powi(2);
-        if best.as_ref().is_none_or(|(most, _)| between > *most) {
-            let split = Split { threshold, dark_mean, light_mean };
-            best = Some((between, split));
+        let (dark_mean, light_mean) = (dark.sum / dark.count, (all.sum - dark.sum) / light_count);
+        let between = dark.count * light_count * (light_mean - dark_mean).powi(2);
+        let dark_deviation = (dark.squares / dark.count - dark_mean.powi(2)).max(0.0).sqrt();
+        Some((between, Split { threshold, dark_mean, dark_deviation, light_mean }))
+    });
+    splits.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, split)| split)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn with(self, value: f64, count: f64) -> Self {
+        Self {
+            count: self.count + count,
+            sum: self.sum + count * value,
+            squares: self.squares + count * value * value,
         }
     }
-    best.map(|(_, split)| split)
 }

@@ -10,14 +10,13 @@ use super::{Channels, Filter, InputSpec, Region, Resize};
 
 /// The part of a picture of `size` (width, height) that the network sees.
 pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
-    let (width, height) = (f64::from(size.0), f64::from(size.1));
-    let (cut_width, cut_height) = match spec.resize {
-        Resize::Squash => (width, height),
-        Resize::Crop => {
-            let aspect = f64::from(spec.width) / f64::from(spec.height);
-            (width.min(height * aspect), height.min(width / aspect))
-        }
-    };
+    let whole = Region::whole(size);
+    let (width, height) = (whole.width, whole.height);
+    if spec.resize == Resize::Squash {
+        return whole;
+    }
+    let aspect = f64::from(spec.width) / f64::from(spec.height);
+    let (cut_width, cut_height) = (width.min(height * aspect), height.min(width / aspect));
     Region {
         x: (width - cut_width) / 2.0,
         y: (height - cut_height) / 2.0,
@@ -34,7 +33,7 @@ pub(super) fn shrink_upright(raster: Raster, turn: Orientation, spec: &InputSpec
         std::mem::swap(&mut stored.width, &mut stored.height);
     }
     let region = region((raster.width, raster.height), &stored);
-    let small = resample(raster, region, (stored.width, stored.height), spec.filter);
+    let small = resample(&raster, region, (stored.width, stored.height), spec.filter);
     upright(small, turn)
 }
 
@@ -45,7 +44,12 @@ pub(super) fn swaps_sides(turn: Orientation) -> bool {
 }
 
 /// Scales `region`, which must lie within `raster`, to `size` (width, height).
-pub(super) fn resample(raster: Raster, region: Region, size: (u32, u32), filter: Filter) -> Raster {
+pub(super) fn resample(
+    raster: &Raster,
+    region: Region,
+    size: (u32, u32),
+    filter: Filter,
+) -> Raster {
     let (width, height) = size;
     // The resizer goes down the columns first. Where that would lengthen them, a wide and flat
     // picture would swell, so its rows are shortened beforehand.
@@ -53,10 +57,10 @@ pub(super) fn resample(raster: Raster, region: Region, size: (u32, u32), filter:
         let rows = Region { y: 0.0, height: f64::from(raster.height), ..region };
         let columns = Region { x: 0.0, width: f64::from(width), ..region };
         let narrow_size = (width, raster.height);
-        let narrow = convolve(&raster, rows, narrow_size, filter);
+        let narrow = convolve(raster, rows, narrow_size, filter);
         return convolve(&narrow, columns, size, filter);
     }
-    convolve(&raster, region, size, filter)
+    convolve(raster, region, size, filter)
 }
 
 fn convolve(

@@ -1,16 +1,18 @@
 //! What a network wants to be fed: the `[input]` table of `model.toml`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The input contract of a model. The picture side (all but `scale`, `mean`, `std`) is carried out
 /// by [`super::prepare`]; the value side, `(pixel * scale - mean) / std`, by the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// Pixels, 1 to 4096.
     pub width: u32,
     /// Pixels, 1 to 4096.
     pub height: u32,
+    #[schema(value_type = u8)]
     pub channels: Channels,
     #[serde(default)]
     pub order: ChannelOrder,
@@ -103,7 +105,9 @@ impl From<Channels> for u8 {
 }
 
 /// The order of the colour channels that the network was trained on. Caffe's networks are BGR.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelOrder {
     #[default]
@@ -112,7 +116,9 @@ pub enum ChannelOrder {
 }
 
 /// How a picture of another aspect ratio is brought to the input size.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
     /// Both sides are scaled on their own; the aspect ratio is given up.
@@ -123,7 +129,7 @@ pub enum Resize {
 }
 
 /// The resampling filter, antialiased: its support grows with the scale, as in Pillow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     #[default]
@@ -131,7 +137,9 @@ pub enum Filter {
 }
 
 /// Whether strokes are light on dark or dark on light.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polarity {
     /// The picture is taken as it is.
@@ -142,7 +150,9 @@ pub enum Polarity {
 }
 
 /// Which part of the picture is shown to the network.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Framing {
     /// All of it.

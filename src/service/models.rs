@@ -22,18 +22,15 @@ pub struct ModelInfo {
     pub description: String,
     /// One per class, in the order of the network's outputs.
     pub labels: Vec<String>,
-    #[schema(value_type = Object)]
     pub input: InputSpec,
     /// Number of weights and biases.
     pub parameters: u64,
     /// What was measured on held-out pictures; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
     pub accuracy: Option<Accuracy>,
     /// SHA-256 of the weights file, lower-case hexadecimal.
     pub weights_sha256: String,
     /// The numbers that the network computes with.
-    #[schema(value_type = String)]
     pub precision: Precision,
 }
 

@@ -122,7 +122,11 @@ impl DecodePool {
         let mut load = lock(&self.load);
         let wait = load.expected_wait(self.threads.current_num_threads());
         let full = load.jobs.waiting >= self.capacity;
-        if full || tokio::time::Instant::now() + wait >= deadline {
+        let now = tokio::time::Instant::now();
+        if now >= deadline {
+            return Err(ServiceError::DeadlineExceeded);
+        }
+        if full || now + wait >= deadline {
             return Err(ServiceError::Overloaded { retry_after: whole_seconds(wait) });
         }
         load.jobs.waiting += 1;

@@ -23,3 +23,13 @@ pub fn for_folders(folders: &[String], names: Option<&Path>) -> anyhow::Result<V
     };
     folders.iter().map(label).collect()
 }
+
+/// For every label of a model the folder with its pictures: the one of `folders` whose name among
+/// `names` is the label. A label without pictures keeps its own name, which no folder bears.
+pub fn folders_in_order(folders: &[String], names: &[String], labels: &[String]) -> Vec<String> {
+    let folder = |label: &String| {
+        let position = names.iter().position(|name| name == label);
+        position.map_or_else(|| label.clone(), |position| folders[position].clone())
+    };
+    labels.iter().map(folder).collect()
+}

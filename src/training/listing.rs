@@ -78,10 +78,9 @@ impl Listing {
     }
 }
 
-/// The pictures to measure a model on: those under `val/` or `test/`, or else all below `root`.
-/// `classes` are the folder names in the order of the model's outputs.
-pub fn held_out(root: &Path, classes: &[String]) -> Result<Vec<Item>, ListingError> {
-    items(held_out_folder(root).as_deref().unwrap_or(root), classes)
+/// Where the pictures to measure a model on lie: `val/` or `test/` in `root`, or `root` itself.
+pub fn held_out_root(root: &Path) -> PathBuf {
+    held_out_folder(root).unwrap_or_else(|| root.to_owned())
 }
 
 fn held_out_folder(root: &Path) -> Option<PathBuf> {
@@ -106,7 +105,9 @@ pub fn class_folders(root: &Path) -> Result<Vec<String>, ListingError> {
     }
 }
 
-fn items(root: &Path, classes: &[String]) -> Result<Vec<Item>, ListingError> {
+/// The pictures in the class folders of `root`. `classes` are the folder names in the order of the
+/// model's outputs; a folder that is not among them is an error.
+pub fn items(root: &Path, classes: &[String]) -> Result<Vec<Item>, ListingError> {
     let mut items = Vec::new();
     for name in class_folders(root)? {
         let folder = root.join(&name);

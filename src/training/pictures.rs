@@ -21,6 +21,12 @@ pub struct Unreadable {
     pub reason: String,
 }
 
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
 /// Training data is trusted more than uploads, but a header may still lie.
 const MAX_PIXELS: u64 = 100_000_000;
 

@@ -1,10 +1,13 @@
 //! One test crate for all areas, so that it links once.
 
 mod batching;
+mod digits;
 mod engine;
 mod http;
 mod lifecycle;
 mod networks;
 mod preprocess;
+mod service;
+mod shipped;
 mod support;
 mod support_models;

@@ -96,10 +96,11 @@ fn frame(marker: u8, segment: &[u8]) -> Result<Facts, Problem> {
     let pixel_bytes = if components == 1 { 1 } else { 3 };
     let mut facts = Facts::new(width.into(), height.into(), pixel_bytes);
     facts.cmyk = components == 4;
-    let progressive = marker == 0xC2;
-    // Progressive decoders keep 16-bit coefficients of all components until the last scan.
-    let per_pixel = if progressive { 2 } else { 0 };
-    facts.scratch = (facts.pixels() + 64 * 64) * u64::from(components) * per_pixel;
+    // 16-bit samples of some rows of whole units, which are up to 32×32 pixels. Progressive decoders
+    // keep all coefficients until the last scan.
+    let padded = |side: u16| u64::from(side).next_multiple_of(32);
+    let rows = if marker == 0xC2 { 64 + padded(height) } else { 64 };
+    facts.scratch = 2 * u64::from(components) * padded(width) * rows;
     // Lossless, hierarchical and arithmetic coding, and 12 bits, are left to special software.
     if precision != 8 || !matches!(marker, 0xC0..=0xC2) {
         facts.problem = Some(Problem::Flavour);

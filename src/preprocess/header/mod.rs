@@ -13,7 +13,7 @@ mod webp;
 
 use image::metadata::Orientation;
 
-use super::{Format, PictureError, Warning, resize};
+use super::{Format, PictureError, Warning, decode, resize};
 
 pub(super) use jpeg::check_scans;
 
@@ -43,17 +43,9 @@ impl Header {
     /// Reads the header of `bytes`; the format is judged by content alone.
     pub fn read(bytes: &[u8], max_pixels: u64) -> Result<Self, PictureError> {
         let format = sniff::format(bytes).ok_or(PictureError::Unsupported)?;
-        let facts = match format {
-            Format::Jpeg => jpeg::read(bytes),
-            Format::Png => png::read(bytes),
-            Format::Gif => raster::gif(bytes),
-            Format::WebP => webp::read(bytes),
-            Format::Bmp => raster::bmp(bytes),
-            Format::Tiff => tiff::read(bytes),
-            Format::Pnm => raster::pnm(bytes),
-            Format::Qoi => raster::qoi(bytes),
-        };
-        let facts = facts.map_err(|problem| problem.of(format))?;
+        let facts = decode::shielded(|| read_as(format, bytes))
+            .unwrap_or_else(|| Err(Problem::broken("the decoder gave up on its header")))
+            .map_err(|problem| problem.of(format))?;
         let (width, height) = match resize::swaps_sides(facts.orientation) {
             true => (facts.height, facts.width),
             false => (facts.width, facts.height),
@@ -100,6 +92,19 @@ impl Header {
     }
 }
 
+fn read_as(format: Format, bytes: &[u8]) -> Result<Facts, Problem> {
+    match format {
+        Format::Jpeg => jpeg::read(bytes),
+        Format::Png => png::read(bytes),
+        Format::Gif => raster::gif(bytes),
+        Format::WebP => webp::read(bytes),
+        Format::Bmp => raster::bmp(bytes),
+        Format::Tiff => tiff::read(bytes),
+        Format::Pnm => raster::pnm(bytes),
+        Format::Qoi => raster::qoi(bytes),
+    }
+}
+
 /// What the reader of a format finds.
 struct Facts {
     /// As stored.
@@ -140,7 +145,8 @@ impl Facts {
         let native = self.pixels() * self.pixel_bytes;
         let rgb = self.pixels() * 3;
         let columns = u64::from(self.width.max(self.height)) * USUAL_INPUT * 3;
-        let resizing = rgb + columns.min(rgb) + USUAL_INPUT * USUAL_INPUT * 6;
+        let weights = 64 * (u64::from(self.width) + u64::from(self.height));
+        let resizing = rgb + columns.min(rgb) + weights + USUAL_INPUT * USUAL_INPUT * 6;
         DECODER_BASE + (native + self.scratch).max(native + rgb).max(resizing)
     }
 }

@@ -11,14 +11,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<Facts, Problem> {
     if &kind != b"VP8X" {
         let body = bytes.get(20..).ok_or_else(short)?;
         let (width, height) = bitstream(kind, body).ok_or_else(short)?;
-        let mut facts = facts(width, height);
+        let mut facts = Facts::new(width, height, 4);
+        facts.scratch = 4 * facts.pixels();
         facts.problem = chunks(bytes, 12).find_map(Result::err);
         return Ok(facts);
     }
     let [flags] = array(bytes, 20).ok_or_else(short)?;
     let width = 1 + u24_le(bytes, 24).ok_or_else(short)?;
     let height = 1 + u24_le(bytes, 27).ok_or_else(short)?;
-    let mut facts = facts(width, height);
+    let mut facts = Facts::new(width, height, 4);
+    // Planes and alpha, or a frame and a canvas.
+    facts.scratch = 8 * facts.pixels();
     let animated = flags & 0b10 != 0;
     let mut frames = 0;
     for chunk in chunks(bytes, 12) {
@@ -45,13 +48,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Facts, Problem> {
     }
     facts.several_frames = frames > 1;
     Ok(facts)
-}
-
-/// Lossy pictures need planes, lossless ones RGBA; an animation a frame and a canvas besides.
-fn facts(width: u32, height: u32) -> Facts {
-    let mut facts = Facts::new(width, height, 4);
-    facts.scratch = 8 * facts.pixels();
-    facts
 }
 
 /// Width and height by the bitstream itself.

@@ -4,8 +4,10 @@ mod batch;
 mod classify;
 mod context;
 mod lifecycle;
+mod log;
 mod meta;
 mod problems;
+mod wire;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

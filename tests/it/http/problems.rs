@@ -1,6 +1,7 @@
 //! Every way to fail, with its status and code.
 
 use axum::body::Bytes;
+use futures_util::StreamExt;
 use serde_json::json;
 
 use super::*;
@@ -72,6 +73,7 @@ async fn unknown_names_are_not_found() {
     let detail = answer.problem(404, "unknown-model")["detail"].clone();
     assert!(detail.as_str().is_some_and(|text| text.contains("third") && text.contains("second")));
     rig.get("/models/third").await.problem(404, "unknown-model");
+    rig.get("/models/%ff").await.problem(404, "not-found");
     let problem = rig.get("/no/such?route=1").await.problem(404, "not-found");
     assert_eq!(problem["instance"], "/no/such");
     assert_eq!(rig.records.last().route, None);
@@ -209,12 +211,19 @@ async fn a_full_queue_sends_clients_away_for_a_while() {
 #[tokio::test]
 async fn uploads_are_charged_to_the_memory_budget() {
     let mut setup = Setup::default();
-    setup.service.memory_budget = 100_000;
+    setup.service.memory_budget = 100 << 10;
     let rig = setup.rig();
-    let answer = rig.post("/classify", PNG, vec![0; 150_000]).await;
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![0; 60_000]))]);
+    let open = Body::from_stream(first.chain(futures_util::stream::pending()));
+    let slow = rig.start(request("POST", "/classify", Some(PNG), open));
+    rig.until(|rig| rig.service.budget().in_flight() >= 60_000).await;
+    let answer = rig.post("/classify", PNG, vec![0; 60_000]).await;
     answer.problem(503, "overloaded");
     assert!(answer.headers.contains_key("retry-after"));
-    assert_eq!(rig.service.budget().in_flight(), 0);
+    slow.abort();
+    rig.until(|rig| rig.service.budget().in_flight() == 0).await;
+    // One that never fits is another matter.
+    rig.post("/classify", PNG, vec![0; 110_000]).await.problem(413, "body-too-large");
 }
 
 /// As PNG uses it.

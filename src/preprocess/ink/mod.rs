@@ -1,0 +1,225 @@
+//! Ink framing: a digit, drawn or photographed, is brought to what MNIST looks like.
+//!
+//! MNIST's makers scaled each digit to fit a box of 20×20 pixels, aspect ratio kept and
+//! antialiased, and placed it in a field of 28×28 with its centre of mass in the middle (LeCun,
+//! Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998). Here:
+//!
+//! 1. The picture is shrunk to [`WORK_SIDE`] pixels.
+//! 2. Light on dark or dark on light is decided.
+//! 3. The ground is evened out: what a morphological opening with a window wider than the strokes
+//!    leaves (uneven light, shadows) is taken off.
+//! 4. Otsu's threshold finds strokes; specks, and what comes in from the edges, are dropped.
+//! 5. Strokes thinner than MNIST's are thickened, or they would fade when scaled down.
+//! 6. The box is scaled to 20 of 28 parts, and its centre of mass put in the middle.
+//!
+//! A picture that comes out of this nearly as it went in is taken as it is, unscaled: MNIST's own
+//! digits are not scaled a second time.
+
+mod strokes;
+
+use image::metadata::Orientation;
+
+use super::convert::Raster;
+use super::grid::Grid;
+use super::polarity::{Split, dark_on_light, otsu};
+use super::{Channels, InputSpec, Polarity, Region, Shown, resize};
+use strokes::Strokes;
+
+/// Longer side of the picture that strokes are looked for in, pixels.
+const WORK_SIDE: u32 = 256;
+/// Half the opening's window, as shares of the picture's longer side. Narrow windows follow the
+/// light best; the first that is wider than the strokes is taken.
+const RADII: [f64; 3] = [0.05, 0.1, 0.2];
+/// A window is too narrow if less than this share of the best contrast is left,
+const CONTRAST: f64 = 0.8;
+/// or if it is less than this many times as wide as the strokes that are left.
+const MARGIN: f32 = 1.5;
+/// The longer side of the box, as a share of the input: 20 of 28.
+const BOX: f64 = 20.0 / 28.0;
+/// MNIST's centres of mass are half a pixel of 28 right of and below the middle, on average: they
+/// were placed by whole pixels.
+const PLACEMENT: f64 = 0.5 / 28.0;
+/// Strokes are thickened to this share of the box's longer side: 2.2 of 20 pixels. MNIST's median
+/// is 2.8, its first percentile 2.
+const THIN: f32 = 2.2 / 20.0;
+/// A picture of the input's size is taken as it is if framing would move its middle by less than
+/// this, pixels of 28,
+const STILL: f64 = 1.5;
+/// scale it by less than this factor,
+const SAME_SCALE: f64 = 1.2;
+/// and its ground is darker than this.
+const DARK: f32 = 24.0;
+
+/// Frames the ink of `raster`, grey and as stored in the file. `None` if there is none, as on a
+/// blank picture.
+pub(super) fn frame(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Option<Shown> {
+    let small = shrink(raster, turn, spec);
+    let inverted = dark_on_light(&small)? && spec.polarity == Polarity::Auto;
+    let small = if inverted { small.inverted() } else { small };
+    let ink = Ink::of(&small)?;
+    let region = frame_of(&ink, spec);
+
+    let whole = Region::whole((small.width, small.height));
+    let fits = (small.width, small.height) == (spec.width, spec.height);
+    if fits && ink.ground < DARK && is_nearly(region, whole) {
+        let region = whole;
+        return Some(Shown { raster: small, region, inverted });
+    }
+    let shown = cut(&ink.values, region, spec);
+    let upright = match resize::swaps_sides(turn) {
+        true => raster.height,
+        false => raster.width,
+    };
+    let zoom = f64::from(upright) / whole.width;
+    let region = Region {
+        x: region.x * zoom,
+        y: region.y * zoom,
+        width: region.width * zoom,
+        height: region.height * zoom,
+    };
+    Some(Shown { raster: shown, region, inverted })
+}
+
+/// The upright picture at working size; smaller ones keep theirs.
+fn shrink(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Raster {
+    let longer = raster.width.max(raster.height);
+    let work_side = WORK_SIDE.max(spec.width).max(spec.height);
+    let scale = (f64::from(work_side) / f64::from(longer)).min(1.0);
+    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
+    let size = (side(raster.width), side(raster.height));
+    let whole = Region::whole((raster.width, raster.height));
+    resize::upright(resize::resample(raster, whole, size, spec.filter), turn)
+}
+
+/// Ink on a ground of 0, at most 255, and where it is.
+struct Ink {
+    values: Grid,
+    strokes: Strokes,
+    /// Mean of the ground that was taken off.
+    ground: f32,
+}
+
+impl Ink {
+    /// `None` if nothing is lighter than the ground.
+    fn of(picture: &Raster) -> Option<Self> {
+        let picture = Grid::of_luma(picture);
+        let relief =
+            Relief::on_even_ground(&picture).or_else(|| Relief::on_uneven_ground(&picture))?;
+        let values = relief.to_ink();
+        let ground = picture.zip(&relief.height, |value, height| value - height).values;
+        let ground = ground.iter().sum::<f32>() / ground.len() as f32;
+        Some(Self { values, strokes: relief.strokes, ground })
+    }
+}
+
+/// How far pixels rise above the ground.
+struct Relief {
+    height: Grid,
+    split: Split,
+    strokes: Strokes,
+}
+
+impl Relief {
+    fn of(height: Grid) -> Option<Self> {
+        let split = otsu(&height.to_bytes())?;
+        let strokes = Strokes::find(&height, split.threshold.into())?;
+        Some(Self { height, split, strokes })
+    }
+
+    fn on_even_ground(picture: &Grid) -> Option<Self> {
+        let ground = otsu(&picture.to_bytes()).filter(|split| split.on_even_ground(picture))?;
+        Self::of(picture.clone().map(|value| value - ground.dark_mean as f32))
+    }
+
+    fn on_uneven_ground(picture: &Grid) -> Option<Self> {
+        let longer = picture.width.max(picture.height) as f64;
+        let reliefs = RADII.iter().filter_map(|share| {
+            let radius = (share * longer).ceil() as usize;
+            let ground = picture.open(radius);
+            let relief = Self::of(picture.clone().zip(&ground, |value, ground| value - ground))?;
+            Some((2 * radius + 1, relief))
+        });
+        let mut reliefs: Vec<_> = reliefs.collect();
+        let contrast = |relief: &Self| relief.split.light_mean;
+        let best = reliefs.iter().map(|(_, relief)| contrast(relief)).fold(0.0, f64::max);
+        let fits = |(window, relief): &(usize, Self)| {
+            let wide = *window as f32 >= MARGIN * relief.strokes.width();
+            wide && contrast(relief) >= CONTRAST * best
+        };
+        let chosen = reliefs.iter().position(fits).or(reliefs.len().checked_sub(1))?;
+        Some(reliefs.swap_remove(chosen).1)
+    }
+
+    /// Full ink on the strokes, none beyond their soft edges; thin strokes thickened.
+    fn to_ink(&self) -> Grid {
+        let Self { split, strokes, .. } = self;
+        let reach = strokes.longer_side().div_ceil(20);
+        let noise = (split.dark_mean + 2.0 * split.dark_deviation) as f32;
+        let floor = noise.min(split.threshold.into());
+        let full = (split.light_mean as f32).max(floor + 1.0);
+        let ink = strokes.mask.dilate(reach).zip(&self.height, |near, value| {
+            near * 255.0 * ((value - floor) / (full - floor)).clamp(0.0, 1.0)
+        });
+        let missing = THIN * strokes.longer_side() as f32 - strokes.width();
+        match (missing / 2.0).round() {
+            more if more >= 1.0 => ink.dilate(more as usize),
+            _ => ink,
+        }
+    }
+}
+
+/// The part of the working picture to show.
+fn frame_of(ink: &Ink, spec: &InputSpec) -> Region {
+    let strokes = &ink.strokes;
+    let (width, height) = (f64::from(spec.width), f64::from(spec.height));
+    let box_width = (strokes.right - strokes.left) as f64;
+    let box_height = (strokes.bottom - strokes.top) as f64;
+    // Working pixels for one of the input's.
+    let scale = (box_width / (BOX * width)).max(box_height / (BOX * height));
+    let (mut sum, mut sum_x, mut sum_y) = (0.0, 0.0, 0.0);
+    for (x, y, value) in ink.values.pixels() {
+        let value = f64::from(value);
+        sum += value;
+        sum_x += value * (x as f64 + 0.5);
+        sum_y += value * (y as f64 + 0.5);
+    }
+    let (width, height) = (width * scale, height * scale);
+    Region {
+        x: sum_x / sum - width * (0.5 + PLACEMENT),
+        y: sum_y / sum - height * (0.5 + PLACEMENT),
+        width,
+        height,
+    }
+}
+
+/// Whether showing `region` or `whole` makes no difference worth a second resampling.
+fn is_nearly(region: Region, whole: Region) -> bool {
+    let middle = |start: f64, length: f64| start + length / 2.0;
+    let right = middle(region.x, region.width) - middle(whole.x, whole.width);
+    let down = middle(region.y, region.height) - middle(whole.y, whole.height);
+    right.abs() < STILL / 28.0 * whole.width
+        && down.abs() < STILL / 28.0 * whole.height
+        && (1.0 / SAME_SCALE..SAME_SCALE).contains(&(region.width / whole.width))
+}
+
+/// Scales `region`, which may reach past the edges onto empty ground, to the input's size.
+fn cut(ink: &Grid, region: Region, spec: &InputSpec) -> Raster {
+    let (left, top) = (region.x.floor(), region.y.floor());
+    let inner = Region { x: region.x - left, y: region.y - top, ..region };
+    let width = (inner.x + inner.width).ceil();
+    let height = (inner.y + inner.height).ceil();
+    let value = |x: usize, y: usize| {
+        let (x, y) = (x as f64 + left, y as f64 + top);
+        if x < 0.0 || y < 0.0 || x >= ink.width as f64 || y >= ink.height as f64 {
+            return 0.0;
+        }
+        ink.values[y as usize * ink.width + x as usize]
+    };
+    let canvas = Raster {
+        width: width as u32,
+        height: height as u32,
+        channels: Channels::Grey,
+        pixels: Grid::of(width as usize, height as usize, value).to_bytes(),
+    };
+    resize::resample(&canvas, inner, (spec.width, spec.height), spec.filter)
+}
