@@ -1,11 +1,19 @@
 //! Serves Network-in-Network image classifiers.
 
+pub mod app;
 pub mod batching;
+pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod engine;
 pub mod http;
+pub mod lifecycle;
 pub mod memory;
+pub mod metrics;
 pub mod model;
+pub mod models;
 pub mod preprocess;
 pub mod service;
+pub mod telemetry;
+pub mod threads;
 pub mod training;

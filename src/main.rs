@@ -1,19 +1,15 @@
-//! The command line.
+use std::process::ExitCode;
 
 use clap::Parser;
-use nin_serve::commands::{evaluate, import, train};
+use nin_serve::cli::Cli;
 
-#[derive(Debug, Parser)]
-enum Command {
-    Train(train::TrainArgs),
-    Evaluate(evaluate::EvaluateArgs),
-    Import(import::ImportArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    match Command::parse() {
-        Command::Train(args) => train::run(&args),
-        Command::Evaluate(args) => evaluate::run(&args),
-        Command::Import(args) => import::run(&args),
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` puts the chain of causes into one line.
+            eprintln!("nin-serve: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

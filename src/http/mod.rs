@@ -1,7 +1,7 @@
 //! The HTTP interface: routes, uploads, answers, problems.
 //!
 //! ```text
-//! track (request id, log, problem body) ─▶ nosniff ─▶ panics ─▶ route ─▶ upload ─▶ service
+//! track (request id, log, problem body) ─▶ nosniff ─▶ panics ─▶ guard ─▶ route ─▶ upload ─▶ service
 //! ```
 
 mod answer;
@@ -9,6 +9,7 @@ mod batch;
 mod body;
 mod classify;
 mod context;
+mod guard;
 mod health;
 mod json;
 mod linger;
@@ -34,6 +35,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
+pub use guard::Guard;
 pub use openapi::document;
 pub use problem::{Code, Problem, ProblemBody};
 
@@ -58,13 +60,14 @@ pub struct Api {
     pub observer: Arc<dyn RequestObserver>,
 }
 
-const HEALTH: &str = "/health";
-const LIVE: &str = "/health/live";
-const READY: &str = "/health/ready";
+pub const HEALTH: &str = "/health";
+pub const LIVE: &str = "/health/live";
+pub const READY: &str = "/health/ready";
 
 /// Every URL of the service. `more` is where other parts hang theirs in; they get the same
-/// treatment.
-pub fn router(api: Arc<Api>, more: Router) -> Router {
+/// treatment. `guard` stands before all of them.
+pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
+    let cors = guard.cors();
     let routes = Router::new()
         .route("/classify", post(classify::classify))
         .route("/classify/batch", post(batch::classify_batch))
@@ -74,11 +77,16 @@ pub fn router(api: Arc<Api>, more: Router) -> Router {
         .route(LIVE, get(health::live))
         .route(READY, get(health::ready))
         .route("/openapi.json", get(openapi::openapi).layer(Extension(Document::new())));
-    routes
+    let mut routes = routes
         .with_state(Arc::clone(&api))
         .merge(more)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(Arc::new(guard), guard::check));
+    if let Some(cors) = cors {
+        routes = routes.layer(cors);
+    }
+    routes
         .layer(CatchPanicLayer::custom(panicked))
         .layer(SetResponseHeaderLayer::overriding(
             header::X_CONTENT_TYPE_OPTIONS,

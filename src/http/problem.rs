@@ -26,12 +26,15 @@ pub enum Code {
     InvalidMultipart,
     InvalidParameter,
     IncompleteBody,
+    Unauthorized,
     NotFound,
     UnknownModel,
     MethodNotAllowed,
     RequestTimeout,
     BodyTooLarge,
     ImageTooLarge,
+    UriTooLong,
+    HeadersTooLarge,
     UnsupportedImage,
     CorruptImage,
     InferenceFailed,
@@ -54,6 +57,7 @@ impl Code {
             Self::InvalidMultipart => ("invalid-multipart", S::BAD_REQUEST, "Invalid multipart"),
             Self::InvalidParameter => ("invalid-parameter", S::BAD_REQUEST, "Invalid parameter"),
             Self::IncompleteBody => ("incomplete-body", S::BAD_REQUEST, "The body broke off"),
+            Self::Unauthorized => ("unauthorized", S::UNAUTHORIZED, "An API key is needed"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownModel => ("unknown-model", S::NOT_FOUND, "Unknown model"),
             Self::MethodNotAllowed => {
@@ -66,6 +70,12 @@ impl Code {
             Self::ImageTooLarge => {
                 ("image-too-large", S::PAYLOAD_TOO_LARGE, "The picture is too large")
             }
+            Self::UriTooLong => ("uri-too-long", S::URI_TOO_LONG, "The URI is too long"),
+            Self::HeadersTooLarge => (
+                "headers-too-large",
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The headers are too large",
+            ),
             Self::UnsupportedImage => (
                 "unsupported-image",
                 S::UNSUPPORTED_MEDIA_TYPE,
@@ -177,25 +187,31 @@ impl IntoResponse for Problem {
     }
 }
 
+impl From<&ServiceError> for Code {
+    fn from(error: &ServiceError) -> Self {
+        match error {
+            ServiceError::UnknownModel { .. } => Self::UnknownModel,
+            ServiceError::Picture(PictureError::Unsupported) => Self::UnsupportedImage,
+            ServiceError::Picture(PictureError::Corrupt { .. }) => Self::CorruptImage,
+            ServiceError::Picture(PictureError::TooLarge { .. })
+            | ServiceError::TooMuchMemory { .. } => Self::ImageTooLarge,
+            ServiceError::Overloaded { .. } => Self::Overloaded,
+            ServiceError::DeadlineExceeded => Self::DeadlineExceeded,
+            ServiceError::ShuttingDown => Self::ShuttingDown,
+            ServiceError::InferenceFailed => Self::InferenceFailed,
+            ServiceError::Internal { .. } => Self::InternalError,
+        }
+    }
+}
+
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
-        let code = match &error {
-            ServiceError::UnknownModel { .. } => Code::UnknownModel,
-            ServiceError::Picture(PictureError::Unsupported) => Code::UnsupportedImage,
-            ServiceError::Picture(PictureError::Corrupt { .. }) => Code::CorruptImage,
-            ServiceError::Picture(PictureError::TooLarge { .. })
-            | ServiceError::TooMuchMemory { .. } => Code::ImageTooLarge,
-            ServiceError::Overloaded { .. } => Code::Overloaded,
-            ServiceError::DeadlineExceeded => Code::DeadlineExceeded,
-            ServiceError::ShuttingDown => Code::ShuttingDown,
-            ServiceError::InferenceFailed => Code::InferenceFailed,
-            ServiceError::Internal { cause } => return Self::internal(cause),
-        };
         let retry_after = match &error {
+            ServiceError::Internal { cause } => return Self::internal(cause),
             ServiceError::Overloaded { retry_after } => Some(*retry_after),
             _ => None,
         };
-        Self { code, detail: error.to_string().into(), retry_after }
+        Self { code: Code::from(&error), detail: error.to_string().into(), retry_after }
     }
 }
 

@@ -32,6 +32,15 @@ impl Precision {
     }
 }
 
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
 #[derive(Debug)]
 pub struct Network {

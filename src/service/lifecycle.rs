@@ -13,6 +13,7 @@ use super::ServiceError;
 /// Opens at the start and closes once, for good.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
+    leaving: AtomicBool,
     draining: AtomicBool,
     accepted: TaskTracker,
 }
@@ -48,7 +49,16 @@ impl Gate {
         Ok(Ticket { arrived, deadline: arrived + patience, _accepted: accepted })
     }
 
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
     pub(super) fn drain(&self) {
+        self.leave();
         self.draining.store(true, Ordering::SeqCst);
         self.accepted.close();
     }

@@ -14,6 +14,7 @@ mod decode;
 mod error;
 mod lifecycle;
 mod models;
+mod observer;
 mod pool;
 
 use std::num::NonZeroUsize;
@@ -28,6 +29,7 @@ pub use classification::{Classification, Timings, ranking};
 pub use error::ServiceError;
 pub use lifecycle::{Ticket, Unready};
 pub use models::{ModelInfo, ModelSet, ModelSetError, Models, ServedModel};
+pub use observer::PictureObserver;
 pub use pool::DecodeLoad;
 
 use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
@@ -55,6 +57,7 @@ pub struct Service {
     pool: DecodePool,
     budget: MemoryBudget,
     gate: Gate,
+    observer: Arc<dyn PictureObserver>,
     started: Instant,
 }
 
@@ -77,8 +80,14 @@ impl Service {
             pool,
             budget: MemoryBudget::new(config.memory_budget),
             gate: Gate::default(),
+            observer: Arc::new(()),
             started: Instant::now(),
         })
+    }
+
+    /// Tells `observer` what comes of every picture.
+    pub fn observed_by(self, observer: Arc<dyn PictureObserver>) -> Self {
+        Self { observer, ..self }
     }
 
     pub fn config(&self) -> &ServiceConfig {
@@ -121,8 +130,11 @@ impl Service {
         model: &Arc<ServedModel>,
         picture: Picture,
     ) -> Result<Classification, ServiceError> {
-        let decoded = self.decode(ticket, model, picture).await?;
-        self.answer(ticket, model, decoded).await
+        let work = async {
+            let decoded = self.decode(ticket, model, picture).await?;
+            self.answer(ticket, model, decoded).await
+        };
+        self.observed(model, work).await
     }
 
     /// Classifies many pictures; the answers are in their order, and each stands for itself.
@@ -142,7 +154,18 @@ impl Service {
             drop(turn);
             self.answer(ticket, model, decoded).await
         };
+        let one = |picture| self.observed(model, one(picture));
         join_all(pictures.into_iter().map(one)).await
+    }
+
+    async fn observed(
+        &self,
+        model: &ServedModel,
+        work: impl Future<Output = Result<Classification, ServiceError>>,
+    ) -> Result<Classification, ServiceError> {
+        let outcome = work.await;
+        self.observer.ended(&model.info.name, outcome.as_ref());
+        outcome
     }
 
     /// Runs a sample that is ready for the network. `permit` is the memory that it takes.
@@ -185,9 +208,14 @@ impl Service {
 
     /// Why the service is not ready; nothing if it is.
     pub fn unready(&self) -> Vec<Unready> {
-        let draining = self.gate.is_draining().then_some(Unready::ShuttingDown);
+        let draining = self.gate.is_leaving().then_some(Unready::ShuttingDown);
         let models = self.models.current();
         draining.into_iter().chain(models.iter().filter_map(|model| model.unready())).collect()
+    }
+
+    /// Is not ready any more, so that load balancers turn to others; still accepts what comes.
+    pub fn leave(&self) {
+        self.gate.leave();
     }
 
     /// Accepts nothing from now on, and is not ready any more. What was accepted goes on.

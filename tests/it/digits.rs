@@ -31,7 +31,8 @@ impl Drawing {
         GrayImage::from_fn(self.side, self.side, |x, y| {
             let at = (f64::from(x) + 0.5, f64::from(y) + 0.5);
             let segments = lines.iter().flat_map(|line| line.windows(2));
-            let nearest = segments.map(|ends| distance(at, ends[0], ends[1])).fold(f64::MAX, f64::min);
+            let nearest =
+                segments.map(|ends| distance(at, ends[0], ends[1])).fold(f64::MAX, f64::min);
             let cover = (radius - nearest + 0.5).clamp(0.0, 1.0);
             let (ink, ground) = (f64::from(self.ink), f64::from(self.ground));
             Luma([(ground + (ink - ground) * cover).round() as u8])
@@ -80,10 +81,7 @@ fn strokes(digit: u8) -> Vec<Vec<Point>> {
             arc((0.45, 0.28), (0.27, 0.24), 200.0, 450.0),
             arc((0.45, 0.73), (0.3, 0.23), 270.0, 510.0),
         ],
-        4 => vec![
-            vec![(0.28, 0.06), (0.2, 0.52), (0.8, 0.52)],
-            vec![(0.72, 0.06), (0.66, 0.96)],
-        ],
+        4 => vec![vec![(0.28, 0.06), (0.2, 0.52), (0.8, 0.52)], vec![(0.72, 0.06), (0.66, 0.96)]],
         7 => vec![vec![(0.16, 0.08), (0.82, 0.08), (0.42, 0.96)]],
         8 => vec![
             arc((0.5, 0.28), (0.22, 0.22), 0.0, 360.0),

@@ -44,7 +44,8 @@ async fn drawn_digits_are_read_on_paper_and_on_black() {
     let mut wrong = Vec::new();
     for (name, drawing) in [("paper", ON_PAPER), ("large paper", large), ("black", ON_BLACK)] {
         for digit in DIGITS {
-            let answer = json_of(post(&server, encode(&drawing.draw(digit), ImageFormat::Png)).await).await;
+            let answer =
+                json_of(post(&server, encode(&drawing.draw(digit), ImageFormat::Png)).await).await;
             let sum: f64 = probabilities(&answer).iter().sum();
             assert!((sum - 1.0).abs() < 1e-4, "{sum}");
             if label(&answer) != digit.to_string() {

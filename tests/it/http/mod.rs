@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use nin_serve::http::{Api, HttpConfig, RequestObserver, RequestRecord, router};
+use nin_serve::http::{Api, Guard, HttpConfig, RequestObserver, RequestRecord, router};
 use nin_serve::service::{Service, ServiceConfig};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -83,7 +83,7 @@ impl Setup {
         };
         let panicking = axum::routing::get(async || -> () { panic!("secret panic") });
         let more = Router::new().route("/panic", panicking);
-        let router = router(Arc::new(api), more);
+        let router = router(Arc::new(api), more, Guard::default());
         Rig { router, service, first: FakeHandles { engine, health }, records }
     }
 }

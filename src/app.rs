@@ -1,0 +1,157 @@
+//! The whole service: build → run until shutdown → drain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use axum::Router;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use crate::batching::BatchConfig;
+use crate::config::{BackendConfig, Config, MetricsAccess};
+use crate::engine::Health;
+use crate::http::{Api, Guard, HttpConfig, router};
+use crate::lifecycle::{Server, Shutdown};
+use crate::metrics::{self, Metrics, ServiceGauges};
+use crate::models::{Cpus, Engine, Loader};
+use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
+use crate::threads::Threads;
+
+/// Everything but the port: what turns pictures into answers.
+pub struct Backend {
+    api: Arc<Api>,
+    engines: Vec<Arc<Engine>>,
+    registry: Registry,
+}
+
+impl Backend {
+    /// Loads and warms up every model. Must be called on a tokio runtime.
+    pub async fn start(config: &BackendConfig, threads: Threads) -> anyhow::Result<Self> {
+        let started = Instant::now();
+        let (metrics, mut registry) = Metrics::new();
+        let loader = Loader {
+            precision: config.models.precision.into(),
+            batching: BatchConfig {
+                max_batch: config.batching.max_batch,
+                max_delay: config.batching.max_delay,
+                queue_capacity: config.batching.queue_capacity,
+            },
+            cpus: Cpus::new(threads.inference),
+            metrics: metrics.clone(),
+        };
+        let loaded = loader.load_all(&config.models.models).await?;
+        let (models, engines): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+        let models = ModelSet::new(models, config.models.default_model.as_deref())?;
+        let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
+        tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
+        let service = Service::new(service_config(config, threads), models)?;
+        let service = Arc::new(service.observed_by(Arc::new(metrics.clone())));
+        let gauges = Box::new(ServiceGauges(Arc::clone(&service)));
+        registry.sub_registry_with_prefix(metrics::PREFIX).register_collector(gauges);
+        let http = HttpConfig {
+            max_body: config.requests.max_body.as_u64(),
+            body_timeout: config.requests.body_timeout,
+            max_batch_images: config.requests.max_batch_images.get(),
+        };
+        let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics) });
+        Ok(Self { api, engines, registry })
+    }
+
+    /// The routes, and `more`, behind `guard`.
+    pub fn router(&self, more: Router, guard: Guard) -> Router {
+        router(Arc::clone(&self.api), more, guard)
+    }
+
+    /// Answers what was accepted, then ends the engines.
+    pub async fn stop(&self) {
+        self.api.service.shutdown().await;
+        for engine in &self.engines {
+            engine.join().await;
+        }
+    }
+}
+
+fn service_config(config: &BackendConfig, threads: Threads) -> ServiceConfig {
+    ServiceConfig {
+        request_timeout: config.requests.request_timeout,
+        max_pixels: config.requests.max_pixels.get(),
+        memory_budget: config.requests.memory_budget.as_u64(),
+        decode_threads: threads.decode,
+        decode_queue: config.batching.queue_capacity,
+    }
+}
+
+/// A service that is ready to answer.
+pub struct App {
+    backend: Backend,
+    server: Server,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Builds the backend and puts the server before it. Must be called on a tokio runtime.
+    pub async fn build(config: Config, threads: Threads) -> anyhow::Result<Self> {
+        // First what is quick to find wrong.
+        let tls = config.tls.acceptor()?;
+        let mut backend = Backend::start(&config.backend, threads).await?;
+        let registry = std::mem::take(&mut backend.registry);
+        let more = match config.security.metrics_access {
+            MetricsAccess::Off => Router::new(),
+            MetricsAccess::Open | MetricsAccess::Key => metrics::endpoint(registry),
+        };
+        let server = Server {
+            router: backend.router(more, config.security.guard()),
+            connections: config.connections,
+            tls,
+            shutdown_delay: config.shutdown.shutdown_delay,
+        };
+        Ok(Self { backend, server, drain_timeout: config.shutdown.drain_timeout })
+    }
+
+    /// Serves until shutdown begins, then drains. An error if not all that was accepted could be
+    /// answered, or if a part of the service had died.
+    pub async fn run(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+        let service = Arc::clone(&self.backend.api.service);
+        for model in service.models().current().iter() {
+            shutdown.spawn(supervise(Arc::clone(model), Arc::clone(&service), shutdown.clone()));
+        }
+        let limit = self.server.shutdown_delay + self.drain_timeout;
+        let serve = async {
+            self.server.run(listener, shutdown.clone()).await;
+            self.backend.stop().await;
+        };
+        let leave = async {
+            shutdown.begun().await;
+            service.leave();
+            sleep(limit).await;
+        };
+        tokio::select! {
+            () = serve => {}
+            () = shutdown.aborted() => bail!("aborted by a second signal"),
+            () = leave => bail!("--drain-timeout passed with {} requests unanswered", service.in_flight()),
+        }
+        // Nothing is left to do but for tasks that wait for what will not come.
+        shutdown.abort();
+        shutdown.tasks_ended().await;
+        ensure!(!shutdown.has_failed(), "a part of the service had died; see the log");
+        tracing::info!("all is answered");
+        Ok(())
+    }
+}
+
+/// Turns the death of a model that is in service into a shutdown: what starts the process anew
+/// mends more than a process that answers nothing but errors.
+async fn supervise(model: Arc<ServedModel>, service: Arc<Service>, shutdown: Shutdown) {
+    let mut health = model.health.clone();
+    tokio::select! {
+        _ = health.wait_for(|health| *health == Health::Dead) => {}
+        () = model.batcher.closed() => {}
+    }
+    let in_service = service.models().current().iter().any(|other| Arc::ptr_eq(other, &model));
+    if in_service && !shutdown.has_begun() {
+        tracing::error!(model = model.info.name, "the engine has died, shutting down");
+        shutdown.fail();
+    }
+}

@@ -1,0 +1,114 @@
+//! From a model's folder to a network that answers: thread, warm-up, queue.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::anyhow;
+use futures_util::future::join_all;
+
+use crate::batching::{BatchConfig, Batcher};
+use crate::engine::{BoxError, EngineThread, Network};
+use crate::metrics::{Metrics, ModelMetrics};
+use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
+use crate::service::{ModelInfo, ServedModel};
+
+/// The thread of a network.
+pub type Engine = EngineThread<Sample, Prediction>;
+
+/// A model that answers, and its thread.
+pub type Loaded = (ServedModel, Arc<Engine>);
+
+/// Brings models into service, all with the same settings.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    pub precision: Precision,
+    pub batching: BatchConfig,
+    pub cpus: Cpus,
+    pub metrics: Metrics,
+}
+
+/// The threads of libtorch, which one network at a time may use.
+///
+/// Each engine thread has a team of libtorch threads of its own. If the teams of several models
+/// ran at once they would take each other's processors in the middle of a matrix product, and
+/// wait for each other at its end. In turn, each has all of them.
+#[derive(Debug, Clone)]
+pub struct Cpus {
+    threads: NonZeroUsize,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Cpus {
+    pub fn new(threads: NonZeroUsize) -> Self {
+        Self { threads, turn: Arc::default() }
+    }
+
+    fn in_turn<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+}
+
+impl Loader {
+    /// Loads every model of a folder of models; the first that is broken is the error.
+    pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<Loaded>> {
+        let directory = directory.to_owned();
+        let folders = tokio::task::spawn_blocking(move || folder::load_all(&directory)).await??;
+        // All at once. Also when one fails the others are waited for: a process that ends while
+        // libtorch computes may crash on the way out.
+        let started = join_all(folders.into_iter().map(|folder| self.start(folder))).await;
+        started.into_iter().collect()
+    }
+
+    /// Starts the engine of a checked folder and, once it is warm, its queue.
+    pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<Loaded> {
+        let info = ModelInfo::new(&folder, self.precision);
+        let metrics = self.metrics.of_model(&info.name);
+        let engine = Engine::start(&info.name, self.factory(folder, metrics.clone()))
+            .await
+            .map_err(|error| anyhow!("model {}: {error}", info.name))?;
+        let engine = Arc::new(engine);
+        let batcher = Batcher::spawn(Arc::clone(&engine), self.batching, Arc::new(metrics));
+        let health = engine.health();
+        Ok((ServedModel { info, batcher, health }, engine))
+    }
+
+    /// Builds the network on its thread, at the start and after each panic.
+    fn factory(
+        &self,
+        folder: ModelFolder,
+        metrics: ModelMetrics,
+    ) -> impl FnMut() -> Result<ThreadNetwork, BoxError> + Send + 'static {
+        let Self { precision, batching, cpus, .. } = self.clone();
+        let mut built = false;
+        move || {
+            // A setting of the thread, not of the process.
+            tch::set_num_threads(i32::try_from(cpus.threads.get()).unwrap_or(i32::MAX));
+            let classifier = cpus.in_turn(|| {
+                let classifier = Classifier::new(&folder, precision)?;
+                classifier.warm_up(&folder, batching.max_batch.get())?;
+                Ok::<_, BoxError>(classifier)
+            })?;
+            if std::mem::replace(&mut built, true) {
+                metrics.restarted();
+            }
+            Ok(ThreadNetwork { classifier, cpus: cpus.clone() })
+        }
+    }
+}
+
+/// A classifier that waits for its turn.
+struct ThreadNetwork {
+    classifier: Classifier,
+    cpus: Cpus,
+}
+
+impl Network for ThreadNetwork {
+    type Input = Sample;
+    type Output = Prediction;
+
+    fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
+        Ok(self.cpus.in_turn(|| self.classifier.infer(batch))?)
+    }
+}

@@ -1,0 +1,8 @@
+//! The real binary on real sockets.
+
+mod commands;
+mod connections;
+mod observation;
+mod process;
+mod shutdown;
+mod start;
