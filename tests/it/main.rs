@@ -11,3 +11,4 @@ mod service;
 mod shipped;
 mod support;
 mod support_models;
+mod training;
