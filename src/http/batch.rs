@@ -22,6 +22,31 @@ use crate::service::{Classification, Picture, ServiceError, Timings};
 
 /// One result per picture, in the order of the pictures.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({
+    "model": "nin-mnist",
+    "results": [
+        {
+            "name": "seven.png",
+            "status": 200,
+            "predictions": [{"label": "7", "index": 7, "probability": 0.9987}],
+            "image": {"format": "png", "width": 120, "height": 160},
+            "warnings": ["inverted"]
+        },
+        {
+            "name": "notes.txt",
+            "status": 415,
+            "error": {
+                "type": "urn:nin-serve:problem:unsupported-image",
+                "title": "Not a picture in a supported format",
+                "status": 415,
+                "detail": "the content is not a picture in a supported format",
+                "instance": "/classify/batch",
+                "code": "unsupported-image",
+                "request_id": "01983a2e-8f0b-7c3e-9a51-3f1f0c5c2d7e"
+            }
+        }
+    ]
+})))]
 struct BatchAnswer<'a> {
     model: &'a str,
     results: Vec<BatchResult<'a>>,

@@ -7,6 +7,10 @@ use utoipa::ToSchema;
 /// by [`super::prepare`]; the value side, `(pixel * scale - mean) / std`, by the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(
+    description = "How a model is fed: the picture is brought to this size and form; then each \
+    value is `(pixel * scale - mean) / std`."
+)]
 pub struct InputSpec {
     /// Pixels, 1 to 4096.
     pub width: u32,

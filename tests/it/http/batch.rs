@@ -91,15 +91,16 @@ async fn a_request_that_is_wrong_as_a_whole_is_refused_as_a_whole() {
 
 #[tokio::test]
 async fn many_pictures_fit_where_one_at_a_time_would() {
+    let large = image::DynamicImage::new_rgb8(500, 500);
+    let file = crate::support::encoded(&large, image::ImageFormat::Png);
+    let header = nin_serve::preprocess::Header::read(&file, u64::MAX).expect("a PNG");
     let mut setup = Setup::default();
-    // Room for the decoding of three pictures, not of eight.
-    setup.service.memory_budget = 4 << 20;
+    // Room for the decoding of two pictures, not of eight.
+    setup.service.memory_budget = 2 * header.decoded_bytes;
     setup.service.decode_threads = crate::support::count(1);
     setup.service.decode_queue = crate::support::count(1);
     setup.http.max_batch_images = 8;
     let rig = setup.rig();
-    let large = image::DynamicImage::new_rgb8(500, 500);
-    let file = crate::support::encoded(&large, image::ImageFormat::Png);
     let parts = vec![("file", Some("a.png"), None, &file[..]); 8];
     let answer = rig.post("/classify/batch", FORM, form(&parts)).await.ok();
     let results = answer["results"].as_array().expect("an array");

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use serde_json::json;
 
 use super::*;
-use crate::support::{LABELS, encoded, grey, png};
+use crate::support::{LABELS, Mood, encoded, grey, png};
 
 #[tokio::test]
 async fn the_answer_has_the_documented_shape() {
@@ -155,4 +155,45 @@ async fn content_decides_and_a_false_type_gives_a_warning() {
     let url = json!({"image": format!("data:image/gif;base64,{}", base64(&picture))});
     let answer = rig.post("/classify", "application/json", url.to_string()).await;
     assert_eq!(answer.ok()["warnings"], warned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_uploads_at_once_get_each_its_own_answer() {
+    let mut setup = Setup { queue_capacity: 128, ..Setup::default() };
+    setup.service.decode_queue = crate::support::count(128);
+    let rig = setup.rig();
+    let one = async |number: usize| {
+        let level = number % 4;
+        let mut picture = png((level * 64) as u8);
+        let answer = match number % 5 {
+            0 => {
+                picture.truncate(60);
+                rig.send(classify(picture)).await.problem(422, "corrupt-image");
+                return;
+            }
+            1 => rig.post("/classify", FORM, form(&[("f", Some("f"), None, &picture)])).await,
+            2 => {
+                let body = json!({"image": base64(&picture)}).to_string();
+                rig.post("/classify", "application/json", body).await
+            }
+            _ => rig.send(classify(picture)).await,
+        };
+        assert_eq!(answer.ok()["predictions"][0]["label"], LABELS[level]);
+    };
+    // The engine is held up until all that can be decoded waits for it.
+    rig.first.engine.set(Mood::Hold);
+    let stats =
+        |rig: &Rig| rig.service.models().current().get(None).expect("the default").batcher.stats();
+    let release = async {
+        rig.until(|rig| stats(rig).depth + stats(rig).in_flight == 80).await;
+        rig.first.engine.set(Mood::Answer);
+        rig.first.engine.let_go();
+    };
+    tokio::join!(futures_util::future::join_all((0..100).map(one)), release);
+    assert_eq!(rig.service.budget().in_flight(), 0);
+    assert_eq!(rig.service.in_flight(), 0);
+    let stats = stats(&rig);
+    assert_eq!((stats.depth, stats.in_flight), (0, 0));
+    // One of at least one picture, and full ones of four.
+    assert!(stats.batches <= 21, "{stats:?}");
 }

@@ -1,0 +1,37 @@
+# `make run` and `make test` work on a fresh clone; they set up what is missing.
+
+CARGO ?= cargo
+PYTHON ?= python3
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: help run build test lint fmt setup tools
+
+help:
+	@echo "make run    fetch libtorch, build, and serve the shipped models on $(LISTEN)"
+	@echo "make test   run all tests"
+	@echo "make lint   check formatting and lints"
+
+run: build
+	@echo "Once it is ready, try in another terminal:"
+	@echo "  curl --data-binary @models/nin-mnist/digit.png 'http://$(LISTEN)/classify?model=nin-mnist&top_k=3'"
+	@exec target/release/nin-serve serve --listen $(LISTEN)
+
+build: setup
+	$(CARGO) build --release --locked
+
+# The release profile throughout: libtorch's bindings take minutes to compile, so they are
+# compiled once.
+test: setup
+	$(CARGO) test --release --locked
+
+lint: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+setup: tools
+	@$(PYTHON) scripts/libtorch.py
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing. Install Rust 1.88 or later: https://rustup.rs"; exit 1; }
+	@command -v c++ >/dev/null || { echo "A C++ compiler is missing. Install it with: sudo apt-get install g++"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing. Install it with: sudo apt-get install python3 python3-pip"; exit 1; }
