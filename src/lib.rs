@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod preprocess;
+pub mod reload;
 pub mod service;
 pub mod telemetry;
 pub mod threads;

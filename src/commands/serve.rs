@@ -53,7 +53,7 @@ async fn serve(config: Config, threads: Threads) -> anyhow::Result<()> {
         .with_context(|| format!("--listen {}", config.listen))?;
     let address = listener.local_addr().context("reading the own address")?;
     let app = tokio::select! {
-        app = App::build(config, threads) => app?,
+        app = App::build(config, threads, &shutdown) => app?,
         () = shutdown.aborted() => bail!("aborted while starting"),
     };
     tracing::info!(%address, "ready");

@@ -22,6 +22,8 @@ const LARGEST_HEADERS: usize = 32 * 1024;
 pub struct Guard {
     /// None: everyone.
     pub api_key: Option<ApiKey>,
+    /// Opens what the API key opens, too.
+    pub admin_key: Option<ApiKey>,
     /// Paths that need no key.
     pub open: Vec<&'static str>,
     /// Origins of web pages that may call the service; `*` is every origin.
@@ -45,32 +47,33 @@ impl Guard {
         Some(cors.allow_headers(headers).expose_headers(Any))
     }
 
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    /// Why the request may not come in.
+    fn refusal(&self, request: &Request) -> Option<Response> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > LONGEST_URI {
             let detail = format!("the URI has {uri} bytes, at most {LONGEST_URI} are taken");
-            return Err(Problem::new(Code::UriTooLong, detail));
+            return Some(Problem::new(Code::UriTooLong, detail).into_response());
         }
         let headers: usize =
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers > LARGEST_HEADERS {
             let detail =
                 format!("the headers have {headers} bytes, at most {LARGEST_HEADERS} are taken");
-            return Err(Problem::new(Code::HeadersTooLarge, detail));
+            return Some(Problem::new(Code::HeadersTooLarge, detail).into_response());
         }
-        match &self.api_key {
-            Some(key)
-                if !self.open.contains(&request.uri().path()) && !shows(request.headers(), key) =>
-            {
-                Err(Problem::new(Code::Unauthorized, "the API key is missing or wrong"))
-            }
-            _ => Ok(()),
+        let lets_in = |key: &ApiKey| shows(request.headers(), key);
+        if self.api_key.is_some()
+            && !self.open.contains(&request.uri().path())
+            && ![&self.api_key, &self.admin_key].into_iter().flatten().any(lets_in)
+        {
+            return Some(unauthorized("the API key is missing or wrong"));
         }
+        None
     }
 }
 
 /// Whether the key is among the headers, as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
-fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
+pub fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then_some(key)
@@ -86,12 +89,15 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    match guard.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) if problem.code() == Code::Unauthorized => {
-            let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-            (challenge, problem).into_response()
-        }
-        Err(problem) => problem.into_response(),
+    match guard.refusal(&request) {
+        None => next.run(request).await,
+        Some(refusal) => refusal,
     }
+}
+
+/// 401, with how to do better.
+pub fn unauthorized(detail: &'static str) -> Response {
+    let problem = Problem::new(Code::Unauthorized, detail);
+    let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
+    (challenge, problem).into_response()
 }

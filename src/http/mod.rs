@@ -35,7 +35,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
-pub use guard::Guard;
+pub use guard::{Guard, shows, unauthorized};
 pub use openapi::document;
 pub use problem::{Code, Problem, ProblemBody};
 

@@ -21,9 +21,11 @@ use super::problem::ProblemBody;
         super::batch::classify_batch,
         super::models::models,
         super::models::model,
+        crate::reload::reload,
         super::health::health,
         super::health::live,
         super::health::ready,
+        crate::metrics::http::metrics,
         openapi,
     ),
     tags(

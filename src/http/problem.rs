@@ -37,6 +37,7 @@ pub enum Code {
     HeadersTooLarge,
     UnsupportedImage,
     CorruptImage,
+    BrokenModel,
     InferenceFailed,
     InternalError,
     Overloaded,
@@ -83,6 +84,9 @@ impl Code {
             ),
             Self::CorruptImage => {
                 ("corrupt-image", S::UNPROCESSABLE_ENTITY, "The picture is broken")
+            }
+            Self::BrokenModel => {
+                ("broken-model", S::UNPROCESSABLE_ENTITY, "The model's folder is broken")
             }
             Self::InferenceFailed => {
                 ("inference-failed", S::INTERNAL_SERVER_ERROR, "The network failed")

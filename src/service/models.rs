@@ -118,6 +118,13 @@ impl ModelSet {
         })
     }
 
+    /// The same set with `model` in the place of the one of its name.
+    pub fn with(&self, model: ServedModel) -> Self {
+        let mut by_name = self.by_name.clone();
+        by_name.insert(model.info.name.clone(), Arc::new(model));
+        Self { by_name, default: self.default.clone() }
+    }
+
     pub fn default_name(&self) -> &str {
         &self.default
     }
@@ -140,8 +147,8 @@ impl Models {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts `set` into service and gives back the one that was. Its batchers go on until they are
-    /// closed and what they accepted is answered.
+    /// Puts `set` into service and gives back the one that was. A model that is in neither goes
+    /// on until the last request that holds it is answered.
     pub fn swap(&self, set: ModelSet) -> Arc<ModelSet> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(set))
