@@ -107,8 +107,9 @@ fn an_honest_client_gets_in_between_bodies_that_never_end() {
 
 #[test]
 fn a_request_that_is_being_answered_is_not_cut_for_a_new_one() {
-    let process = Process::start(&["--max-connections", "2"]);
-    let large = classify(&png(6000));
+    let limits = ["--max-connections", "2", "--max-body", "100MiB", "--memory-budget", "1GiB"];
+    let process = Process::start(&limits);
+    let large = classify(&png(4000));
     let mut busy = process.connect();
     busy.write_all(&large).expect("sent");
     while !process.get("/health", "").contains("\"decoding\":1") {}
