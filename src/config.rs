@@ -139,11 +139,11 @@ pub struct RequestConfig {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Threads")]
 pub struct ThreadConfig {
-    /// Threads that decode pictures. Without it: half of the CPUs that the quota leaves
+    /// Threads that decode pictures. Without it: as many as the process may use CPUs
     #[arg(long, value_name = "COUNT", env = "NIN_DECODE_THREADS")]
     pub decode_threads: Option<NonZeroUsize>,
 
-    /// Threads that run a batch. Without it: the CPUs that do not decode
+    /// Threads that run a batch. Without it: as many as the process may use CPUs
     #[arg(long, value_name = "COUNT", env = "NIN_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZeroUsize>,
 }
