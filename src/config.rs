@@ -12,7 +12,7 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use crate::http::{Guard, HEALTH, LIVE, READY};
+use crate::http::{Guard, OPEN};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
@@ -174,7 +174,7 @@ pub struct SecurityConfig {
 
 impl SecurityConfig {
     pub fn guard(&self) -> Guard {
-        let mut open = vec![HEALTH, LIVE, READY];
+        let mut open = OPEN.to_vec();
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }

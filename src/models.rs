@@ -11,7 +11,7 @@ use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
-use crate::service::{ModelInfo, ServedModel};
+use crate::service::{ModelInfo, ServedModel, Statistics};
 
 /// The thread of a network.
 pub type Engine = EngineThread<Sample, Prediction>;
@@ -69,9 +69,11 @@ impl Loader {
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
         let engine = Arc::new(engine);
-        let batcher = Batcher::spawn(Arc::clone(&engine), self.batching, Arc::new(metrics));
+        let statistics = Arc::<Statistics>::default();
+        let observer = Arc::new((metrics, Arc::clone(&statistics)));
+        let batcher = Batcher::spawn(Arc::clone(&engine), self.batching, observer);
         let health = engine.health();
-        Ok((ServedModel { info, batcher, health }, engine))
+        Ok((ServedModel { info, batcher, health, statistics }, engine))
     }
 
     /// Builds the network on its thread, at the start and after each panic.

@@ -25,16 +25,16 @@ pub(super) struct Limits<'a> {
 
 /// Memory taken from the budget for a body, given back when the last bytes of it are dropped.
 #[derive(Debug, Default)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     permits: Vec<BytesPermit>,
     bytes: u64,
 }
 
 /// A whole body.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) bytes: Vec<u8>,
-    pub(super) charge: Charge,
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) charge: Charge,
 }
 
 impl Received {
@@ -81,7 +81,7 @@ impl Charge {
 }
 
 /// Binds `bytes`, made of a body, to the memory charged for it.
-pub(super) fn charged(bytes: Bytes, charge: &Arc<Charge>) -> Bytes {
+pub(crate) fn charged(bytes: Bytes, charge: &Arc<Charge>) -> Bytes {
     Bytes::from_owner(Charged { bytes, _charge: Arc::clone(charge) })
 }
 

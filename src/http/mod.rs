@@ -12,6 +12,7 @@ mod context;
 mod guard;
 mod health;
 mod json;
+mod kserve;
 mod linger;
 mod media;
 mod models;
@@ -19,7 +20,9 @@ mod multipart;
 mod openapi;
 mod params;
 mod problem;
+mod torchserve;
 mod upload;
+pub(crate) mod v2;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -63,6 +66,8 @@ pub struct Api {
 pub const HEALTH: &str = "/health";
 pub const LIVE: &str = "/health/live";
 pub const READY: &str = "/health/ready";
+/// Tell whether the service is well, and nothing else.
+pub const OPEN: [&str; 6] = [HEALTH, LIVE, READY, v2::LIVE, v2::READY, torchserve::PING];
 
 /// Every URL of the service. `more` is where other parts hang theirs in; they get the same
 /// treatment. `guard` stands before all of them.
@@ -78,6 +83,9 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
         .route(READY, get(health::ready))
         .route("/openapi.json", get(openapi::openapi).layer(Extension(Document::new())));
     let mut routes = routes
+        .merge(v2::routes())
+        .merge(kserve::routes())
+        .merge(torchserve::routes())
         .with_state(Arc::clone(&api))
         .merge(more)
         .fallback(not_found)
@@ -97,7 +105,7 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
 
 /// Whether a route is asked again and again by machines that watch the service.
 fn is_probe(route: &str) -> bool {
-    matches!(route, HEALTH | LIVE | READY | "/metrics")
+    OPEN.contains(&route) || route == "/metrics"
 }
 
 async fn not_found(Extension(context): Extension<RequestContext>) -> Problem {

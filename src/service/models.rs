@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::{ServiceError, Unready};
+use super::{ServiceError, Statistics, Unready};
 use crate::batching::Batcher;
 use crate::engine::Health;
 use crate::model::manifest::Accuracy;
@@ -55,6 +55,8 @@ pub struct ServedModel {
     pub info: ModelInfo,
     pub batcher: Batcher<Sample, Prediction>,
     pub health: watch::Receiver<Health>,
+    /// Told of the batcher's runs as well; see [`Batcher::spawn`].
+    pub statistics: Arc<Statistics>,
 }
 
 impl ServedModel {

@@ -12,7 +12,7 @@ use nin_serve::engine::Health;
 use nin_serve::model::manifest::Accuracy;
 use nin_serve::model::{Pixels, Precision, Prediction, Sample};
 use nin_serve::preprocess::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
-use nin_serve::service::{ModelInfo, ModelSet, ServedModel, Service, ServiceConfig};
+use nin_serve::service::{ModelInfo, ModelSet, ServedModel, Service, ServiceConfig, Statistics};
 use tokio::sync::{Semaphore, watch};
 
 pub const LABELS: [&str; 4] = ["black", "dark", "light", "white"];
@@ -110,7 +110,9 @@ pub fn fake_model(name: &str, queue_capacity: usize) -> FakeModel {
         max_delay: Duration::ZERO,
         queue_capacity: count(queue_capacity),
     };
-    let batcher = Batcher::spawn(Arc::clone(&engine), config, Arc::new(()));
+    let statistics = Arc::<Statistics>::default();
+    let observer = Arc::new(((), Arc::clone(&statistics)));
+    let batcher = Batcher::spawn(Arc::clone(&engine), config, observer);
     let (health, seen) = watch::channel(Health::Ready);
     let info = ModelInfo {
         name: name.to_owned(),
@@ -127,7 +129,7 @@ pub fn fake_model(name: &str, queue_capacity: usize) -> FakeModel {
         weights_sha256: "00".repeat(32),
         precision: Precision::F32,
     };
-    FakeModel { served: ServedModel { info, batcher, health: seen }, engine, health }
+    FakeModel { served: ServedModel { info, batcher, health: seen, statistics }, engine, health }
 }
 
 fn input() -> InputSpec {
