@@ -82,12 +82,18 @@ impl Engine for FakeEngine {
 
 /// 0.7 for the label that fits the mean pixel, 0.1 for each of the others.
 fn by_brightness(sample: &Sample) -> Prediction {
-    let Pixels::Bytes(pixels) = &sample.pixels else {
-        panic!("pictures come as bytes");
+    let mean = match &sample.pixels {
+        Pixels::Bytes(pixels) => {
+            let sum: usize = pixels.iter().map(|&pixel| usize::from(pixel)).sum();
+            sum / pixels.len()
+        }
+        // Taken as they are, from 0 to 1.
+        Pixels::Floats(pixels) => {
+            (255.0 * pixels.iter().sum::<f32>() / pixels.len() as f32) as usize
+        }
     };
-    let sum: usize = pixels.iter().map(|&pixel| usize::from(pixel)).sum();
     let mut probabilities = vec![0.1; LABELS.len()];
-    probabilities[sum / pixels.len() / 64] = 0.7;
+    probabilities[mean / 64] = 0.7;
     prediction(probabilities)
 }
 

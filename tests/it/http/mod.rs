@@ -3,10 +3,14 @@
 mod batch;
 mod classify;
 mod context;
+mod kserve;
 mod lifecycle;
 mod log;
 mod meta;
 mod problems;
+mod torchserve;
+mod v2;
+mod v2_errors;
 mod wire;
 
 use std::sync::{Arc, Mutex};
