@@ -7,22 +7,25 @@ use anyhow::{bail, ensure};
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::batching::BatchConfig;
 use crate::config::{BackendConfig, Config, MetricsAccess};
-use crate::engine::Health;
-use crate::http::{Api, Guard, HttpConfig, router};
+use crate::grpc;
+use crate::http::{Administration, Api, Guard, HttpConfig, Repository, administration, router};
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
-use crate::models::{Cpus, Engine, Loader};
-use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
+use crate::models::{Cpus, Loader};
+use crate::repository::{Keeper, ModelFolders};
+use crate::service::{ModelSet, Service, ServiceConfig};
 use crate::threads::Threads;
 
 /// Everything but the port: what turns pictures into answers.
 pub struct Backend {
     api: Arc<Api>,
-    engines: Vec<Arc<Engine>>,
+    keeper: Keeper,
+    repository: Arc<ModelFolders>,
     registry: Registry,
 }
 
@@ -41,8 +44,10 @@ impl Backend {
             cpus: Cpus::new(threads.inference),
             metrics: metrics.clone(),
         };
-        let loaded = loader.load_all(&config.models.models).await?;
-        let (models, engines): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+        let directory = config.models.models.clone();
+        let loaded = loader.load_all(&directory).await?;
+        let keeper = Keeper::default();
+        let models = loaded.into_iter().map(|loaded| keeper.keep(loaded));
         let models = ModelSet::new(models, config.models.default_model.as_deref())?;
         let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
@@ -55,21 +60,38 @@ impl Backend {
             body_timeout: config.requests.body_timeout,
             max_batch_images: config.requests.max_batch_images.get(),
         };
+        let change = Mutex::default();
+        let repository = ModelFolders {
+            directory,
+            loader,
+            keeper: keeper.clone(),
+            service: Arc::clone(&service),
+            change,
+        };
         let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics) });
-        Ok(Self { api, engines, registry })
+        Ok(Self { api, keeper, repository: Arc::new(repository), registry })
     }
 
     /// The routes, and `more`, behind `guard`.
     pub fn router(&self, more: Router, guard: Guard) -> Router {
+        let more = more.merge(administration(self.administration()));
         router(Arc::clone(&self.api), more, guard)
+    }
+
+    /// The routes of gRPC.
+    pub fn grpc_router(&self, guard: Guard) -> Router {
+        grpc::router(self.administration(), guard)
+    }
+
+    fn administration(&self) -> Administration {
+        let repository = Arc::clone(&self.repository) as Arc<dyn Repository>;
+        Administration { api: Arc::clone(&self.api), repository }
     }
 
     /// Answers what was accepted, then ends the engines.
     pub async fn stop(&self) {
         self.api.service.shutdown().await;
-        for engine in &self.engines {
-            engine.join().await;
-        }
+        self.keeper.ended().await;
     }
 }
 
@@ -83,10 +105,19 @@ fn service_config(config: &BackendConfig, threads: Threads) -> ServiceConfig {
     }
 }
 
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Listeners {
+    pub http: TcpListener,
+    /// None: without gRPC.
+    pub grpc: Option<TcpListener>,
+}
+
 /// A service that is ready to answer.
 pub struct App {
     backend: Backend,
     server: Server,
+    grpc: Server,
     drain_timeout: Duration,
 }
 
@@ -101,25 +132,31 @@ impl App {
             MetricsAccess::Off => Router::new(),
             MetricsAccess::Open | MetricsAccess::Key => metrics::endpoint(registry),
         };
-        let server = Server {
-            router: backend.router(more, config.security.guard()),
-            connections: config.connections,
-            tls,
+        let server = |router| Server {
+            router,
+            connections: config.connections.clone(),
+            tls: tls.clone(),
             shutdown_delay: config.shutdown.shutdown_delay,
         };
-        Ok(Self { backend, server, drain_timeout: config.shutdown.drain_timeout })
+        let grpc = server(backend.grpc_router(config.security.guard()));
+        let server = server(backend.router(more, config.security.guard()));
+        Ok(Self { backend, server, grpc, drain_timeout: config.shutdown.drain_timeout })
     }
 
     /// Serves until shutdown begins, then drains. An error if not all that was accepted could be
     /// answered, or if a part of the service had died.
-    pub async fn run(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let service = Arc::clone(&self.backend.api.service);
-        for model in service.models().current().iter() {
-            shutdown.spawn(supervise(Arc::clone(model), Arc::clone(&service), shutdown.clone()));
-        }
+        shutdown.spawn(supervise(self.backend.keeper.clone(), shutdown.clone()));
         let limit = self.server.shutdown_delay + self.drain_timeout;
         let serve = async {
-            self.server.run(listener, shutdown.clone()).await;
+            let http = self.server.run(listeners.http, shutdown.clone());
+            let grpc = async {
+                if let Some(listener) = listeners.grpc {
+                    self.grpc.run(listener, shutdown.clone()).await;
+                }
+            };
+            tokio::join!(http, grpc);
             self.backend.stop().await;
         };
         let leave = async {
@@ -141,17 +178,12 @@ impl App {
     }
 }
 
-/// Turns the death of a model that is in service into a shutdown: what starts the process anew
-/// mends more than a process that answers nothing but errors.
-async fn supervise(model: Arc<ServedModel>, service: Arc<Service>, shutdown: Shutdown) {
-    let mut health = model.health.clone();
-    tokio::select! {
-        _ = health.wait_for(|health| *health == Health::Dead) => {}
-        () = model.batcher.closed() => {}
-    }
-    let in_service = service.models().current().iter().any(|other| Arc::ptr_eq(other, &model));
-    if in_service && !shutdown.has_begun() {
-        tracing::error!(model = model.info.name, "the engine has died, shutting down");
+/// Turns the death of a model into a shutdown: what starts the process anew mends more than a
+/// process that answers nothing but errors.
+async fn supervise(keeper: Keeper, shutdown: Shutdown) {
+    let model = keeper.died().await;
+    if !shutdown.has_begun() {
+        tracing::error!(model, "the engine has died, shutting down");
         shutdown.fail();
     }
 }

@@ -25,6 +25,10 @@ pub struct Config {
     #[arg(long, value_name = "ADDRESS", env = "NIN_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
+    /// Speak the Open Inference Protocol over gRPC, too, on this address and port
+    #[arg(long, value_name = "ADDRESS", env = "NIN_GRPC_LISTEN")]
+    pub grpc_listen: Option<SocketAddr>,
+
     #[command(flatten)]
     pub backend: BackendConfig,
     #[command(flatten)]
@@ -179,7 +183,8 @@ impl SecurityConfig {
             open.push(METRICS);
         }
         let api_key = self.api_key.clone();
-        Guard { api_key, open, cors_origins: self.cors_origin.clone() }
+        let admin_key = self.admin_key.clone();
+        Guard { api_key, admin_key, open, cors_origins: self.cors_origin.clone() }
     }
 }
 

@@ -10,12 +10,11 @@ use futures_util::future::join_all;
 use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
-        let largest = largest.get().copied().unwrap_or(NonZeroUsize::MIN);
-        tracing::info!(model = info.name, largest_batch = largest, "warm");
-        let batching = BatchConfig { max_batch: largest, ..self.batching };
-        let statistics = Arc::<Statistics>::default();
-        let observer = Arc::new((metrics, Arc::clone(&statistics)));
-        let batcher = Batcher::spawn(Arc::clone(&engine), batching, observer);
+use crate::model::{
+    Classifier, ClassifierError, ModelFolder, Precision, Prediction, Sample, folder,
+};
+use crate::service::{ModelInfo, ServedModel, Statistics};
+use crate::warm_up::BatchSizes;
 
 /// The thread of a network.
 pub type Engine = EngineThread<Sample, Prediction>;
@@ -75,16 +74,12 @@ impl Loader {
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
         let engine = Arc::new(engine);
-<<<<<<< HEAD
-        let statistics = Arc::<Statistics>::default();
-        let observer = Arc::new((metrics, Arc::clone(&statistics)));
-        let batcher = Batcher::spawn(Arc::clone(&engine), self.batching, observer);
-=======
         let largest = largest.get().copied().unwrap_or(NonZeroUsize::MIN);
         tracing::info!(model = info.name, largest_batch = largest, "warm");
         let batching = BatchConfig { max_batch: largest, ..self.batching };
-        let batcher = Batcher::spawn(Arc::clone(&engine), batching, Arc::new(metrics));
->>>>>>> main
+        let statistics = Arc::<Statistics>::default();
+        let observer = Arc::new((metrics, Arc::clone(&statistics)));
+        let batcher = Batcher::spawn(Arc::clone(&engine), batching, observer);
         let health = engine.health();
         Ok((ServedModel { info, batcher, health, statistics }, engine))
     }

@@ -100,6 +100,11 @@ impl Admin {
 }
 
 impl Administration {
+    pub(crate) fn refuse_parameter(name: &str) -> Problem {
+        let detail = format!("{name:?}: models are loaded from their folders, as they are");
+        Problem::new(Code::InvalidParameter, detail)
+    }
+
     pub(crate) async fn load(&self, name: &str) -> Result<(), Problem> {
         // Shutdown waits for it.
         let _ticket = self.api.service.accept(None)?;
@@ -161,8 +166,7 @@ async fn load(
     let asked: LoadRequest = state.read(request.into_body()).await?;
     // Files and configurations in the request are how Triton lets clients bring models.
     if let Some(parameter) = asked.parameters.keys().next() {
-        let detail = format!("{parameter:?}: models are loaded from their folders, as they are");
-        return Err(Problem::new(Code::InvalidParameter, detail));
+        return Err(Administration::refuse_parameter(parameter));
     }
     state.load(&name).await
 }

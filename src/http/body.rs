@@ -15,7 +15,7 @@ use crate::service::ServiceError;
 const FIRST_CHARGE: u64 = 16 << 10;
 
 /// Bounds of one body.
-pub(super) struct Limits<'a> {
+pub(crate) struct Limits<'a> {
     pub(super) max_bytes: u64,
     pub(super) until: Instant,
     pub(super) budget: &'a MemoryBudget,
@@ -40,7 +40,7 @@ pub(crate) struct Received {
 impl Received {
     /// Memory is charged as bytes arrive, not as they are announced, so that a client can't hold
     /// much of the budget by sending little.
-    pub(super) async fn read(body: Body, limits: Limits<'_>) -> Result<Self, UploadError> {
+    pub(crate) async fn read(body: Body, limits: Limits<'_>) -> Result<Self, UploadError> {
         let too_large = UploadError::TooLarge { limit: limits.max_bytes };
         let announced = body.size_hint().lower();
         if announced > limits.max_bytes {

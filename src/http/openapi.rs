@@ -21,6 +21,7 @@ use super::problem::ProblemBody;
         super::batch::classify_batch,
         super::models::models,
         super::models::model,
+        super::admin::reload,
         super::health::health,
         super::health::live,
         super::health::ready,

@@ -15,6 +15,7 @@ use super::context::RequestContext;
 use super::torchserve;
 use super::upload::UploadError;
 use super::v2::TensorError;
+use crate::grpc;
 use crate::preprocess::PictureError;
 use crate::service::ServiceError;
 
@@ -35,6 +36,7 @@ pub enum Code {
     Forbidden,
     NotFound,
     UnknownModel,
+    ModelBroken,
     MethodNotAllowed,
     RequestTimeout,
     BodyTooLarge,
@@ -70,6 +72,7 @@ impl Code {
             Self::Forbidden => ("forbidden", S::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownModel => ("unknown-model", S::NOT_FOUND, "Unknown model"),
+            Self::ModelBroken => ("model-broken", S::CONFLICT, "The model is not fit to serve"),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
             }
@@ -195,6 +198,7 @@ impl Problem {
                 (status, kind, Json(self.body(context))).into_response()
             }
             Dialect::Error => (status, Json(json!({"error": self.detail}))).into_response(),
+            Dialect::Grpc => grpc::status(self.code, &self.detail).into_http(),
             Dialect::TorchServe => {
                 let kind = torchserve::exception(status);
                 let body = json!({"code": status.as_u16(), "type": kind, "message": self.detail});
@@ -202,6 +206,9 @@ impl Problem {
             }
         };
         let headers = response.headers_mut();
+        if self.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, after.as_secs().into());
         }
@@ -216,6 +223,8 @@ enum Dialect {
     /// `{"error": …}`, as in the Open Inference Protocol and in KServe's.
     Error,
     TorchServe,
+    /// A status in the headers.
+    Grpc,
 }
 
 impl Dialect {
@@ -224,6 +233,9 @@ impl Dialect {
         match segment {
             Some("v1" | "v2") => Self::Error,
             Some("predictions" | "ping") => Self::TorchServe,
+            Some(service) if service.starts_with("inference.") || service.starts_with("grpc.") => {
+                Self::Grpc
+            }
             _ => Self::Problem,
         }
     }

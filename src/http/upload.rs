@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
-use super::body::{Charge, Limits, Received, charged};
+use super::body::{Charge, Received, charged};
 use super::classify::Admitted;
 use super::{Api, json, media, multipart};
 use crate::service::ServiceError;
@@ -106,12 +106,7 @@ pub(crate) async fn read_body(
     Admitted { ticket, model }: &Admitted,
     body: Body,
 ) -> Result<Received, UploadError> {
-    let limits = Limits {
-        max_bytes: api.config.max_body.min(api.service.budget().total()),
-        until: ticket.deadline().min(ticket.arrived() + api.config.body_timeout),
-        budget: api.service.budget(),
-        retry_after: api.service.retry_after(model),
-    };
+    let limits = api.limits(ticket, api.service.retry_after(model));
     let received = Received::read(body, limits).await?;
     if received.bytes.is_empty() { Err(UploadError::EmptyBody) } else { Ok(received) }
 }

@@ -92,13 +92,14 @@ pub enum ModelSetError {
 impl ModelSet {
     /// `default` answers requests that name no model; without it, the first by name does.
     pub fn new(
-        models: impl IntoIterator<Item = ServedModel>,
+        models: impl IntoIterator<Item = impl Into<Arc<ServedModel>>>,
         default: Option<&str>,
     ) -> Result<Self, ModelSetError> {
         let mut by_name = BTreeMap::new();
         for model in models {
+            let model = model.into();
             let name = model.info.name.clone();
-            if by_name.insert(name.clone(), Arc::new(model)).is_some() {
+            if by_name.insert(name.clone(), model).is_some() {
                 return Err(ModelSetError::Twice(name));
             }
         }
@@ -109,6 +110,21 @@ impl ModelSet {
             return Err(ModelSetError::UnknownDefault { name: default, known });
         }
         Ok(Self { by_name, default })
+    }
+
+    /// The same with `model`, in place of the one of its name if there is one.
+    pub fn with(&self, model: Arc<ServedModel>) -> Self {
+        let mut by_name = self.by_name.clone();
+        by_name.insert(model.info.name.clone(), model);
+        Self { by_name, default: self.default.clone() }
+    }
+
+    /// The same without the model of that name; none if there is none. If it was the default one,
+    /// requests that name no model find none until it is back.
+    pub fn without(&self, name: &str) -> Option<Self> {
+        let mut by_name = self.by_name.clone();
+        by_name.remove(name)?;
+        Some(Self { by_name, default: self.default.clone() })
     }
 
     /// The model of that name, or the default one.

@@ -96,7 +96,7 @@ impl Accepted<'_> {
 
 impl Layout {
     /// The memory of each sample, to be taken before it is allocated.
-    pub(super) fn reserve(
+    pub(crate) fn reserve(
         &self,
         budget: &MemoryBudget,
     ) -> Result<Vec<BytesPermit>, BudgetExceeded> {

@@ -21,7 +21,7 @@ mod bounded;
 mod error;
 mod infer;
 mod input;
-mod metadata;
+pub(crate) mod metadata;
 mod output;
 mod query;
 mod run;
@@ -38,8 +38,10 @@ use serde::Deserialize;
 
 pub(crate) use bounded::First;
 pub(crate) use error::TensorError;
-pub(crate) use input::Input;
+pub(crate) use input::{Accepted, Input, InputError, Layout};
+pub(crate) use output::Wanted;
 pub(crate) use run::run;
+pub(crate) use tensor::Datatype;
 
 use super::Api;
 use super::problem::{Code, Problem};

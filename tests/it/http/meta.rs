@@ -42,6 +42,7 @@ async fn the_description_covers_every_route() {
         "/health/ready",
         "/models",
         "/models/{name}",
+        "/models/{name}/reload",
         "/openapi.json",
     ];
     assert_eq!(paths, BTreeSet::from(expected));

@@ -1,5 +1,6 @@
 //! The HTTP interface, in process, with engines that answer as told.
 
+mod admin;
 mod batch;
 mod classify;
 mod context;
@@ -20,7 +21,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use nin_serve::http::{Api, Guard, HttpConfig, RequestObserver, RequestRecord, router};
+use nin_serve::http::{
+    Administration, Api, Guard, HttpConfig, RequestObserver, RequestRecord, administration, router,
+};
 use nin_serve::service::{Service, ServiceConfig};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -61,6 +64,7 @@ struct Setup {
     service: ServiceConfig,
     http: HttpConfig,
     queue_capacity: usize,
+    guard: Guard,
 }
 
 impl Default for Setup {
@@ -70,7 +74,7 @@ impl Default for Setup {
             body_timeout: Duration::from_secs(5),
             max_batch_images: 4,
         };
-        Self { service: service_config(), http, queue_capacity: 64 }
+        Self { service: service_config(), http, queue_capacity: 64, guard: Guard::default() }
     }
 }
 
@@ -87,7 +91,10 @@ impl Setup {
         };
         let panicking = axum::routing::get(async || -> () { panic!("secret panic") });
         let more = Router::new().route("/panic", panicking);
-        let router = router(Arc::new(api), more, Guard::default());
+        let api = Arc::new(api);
+        let repository = Arc::new(admin::Shelf(Arc::clone(&service)));
+        let administration = administration(Administration { api: Arc::clone(&api), repository });
+        let router = router(api, more.merge(administration), self.guard);
         Rig { router, service, first: FakeHandles { engine, health }, records }
     }
 }
