@@ -4,6 +4,7 @@ mod admin;
 mod batch;
 mod classify;
 mod context;
+mod grpc;
 mod kserve;
 mod lifecycle;
 mod log;
@@ -33,6 +34,7 @@ use crate::support::{FakeModel, fake_model, service, service_config};
 /// The router over two models, of which `first` is the default.
 struct Rig {
     router: Router,
+    api: Arc<Api>,
     service: Arc<Service>,
     first: FakeHandles,
     records: Arc<Records>,
@@ -94,8 +96,8 @@ impl Setup {
         let api = Arc::new(api);
         let repository = Arc::new(admin::Shelf(Arc::clone(&service)));
         let administration = administration(Administration { api: Arc::clone(&api), repository });
-        let router = router(api, more.merge(administration), self.guard);
-        Rig { router, service, first: FakeHandles { engine, health }, records }
+        let router = router(Arc::clone(&api), more.merge(administration), self.guard);
+        Rig { router, api, service, first: FakeHandles { engine, health }, records }
     }
 }
 
