@@ -7,25 +7,25 @@ use anyhow::{bail, ensure};
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
 use crate::batching::BatchConfig;
 use crate::config::{BackendConfig, Config, MetricsAccess};
+use crate::engine::Health;
 use crate::grpc;
-use crate::http::{Administration, Api, Guard, HttpConfig, Repository, administration, router};
+use crate::http::{Administration, Api, Guard, HttpConfig, router};
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
 use crate::models::{Cpus, Loader};
-use crate::repository::{Keeper, ModelFolders};
-use crate::service::{ModelSet, Service, ServiceConfig};
+use crate::reload::Reloader;
+use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
 use crate::threads::Threads;
 
 /// Everything but the port: what turns pictures into answers.
 pub struct Backend {
     api: Arc<Api>,
-    keeper: Keeper,
-    repository: Arc<ModelFolders>,
+    loader: Loader,
     registry: Registry,
 }
 
@@ -44,10 +44,7 @@ impl Backend {
             cpus: Cpus::new(threads.inference),
             metrics: metrics.clone(),
         };
-        let directory = config.models.models.clone();
-        let loaded = loader.load_all(&directory).await?;
-        let keeper = Keeper::default();
-        let models = loaded.into_iter().map(|loaded| keeper.keep(loaded));
+        let models = loader.load_all(&config.models.models).await?;
         let models = ModelSet::new(models, config.models.default_model.as_deref())?;
         let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
@@ -60,38 +57,21 @@ impl Backend {
             body_timeout: config.requests.body_timeout,
             max_batch_images: config.requests.max_batch_images.get(),
         };
-        let change = Mutex::default();
-        let repository = ModelFolders {
-            directory,
-            loader,
-            keeper: keeper.clone(),
-            service: Arc::clone(&service),
-            change,
-        };
         let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics) });
-        Ok(Self { api, keeper, repository: Arc::new(repository), registry })
+        Ok(Self { api, loader, registry })
     }
 
     /// The routes, and `more`, behind `guard`.
     pub fn router(&self, more: Router, guard: Guard) -> Router {
-        let more = more.merge(administration(self.administration()));
         router(Arc::clone(&self.api), more, guard)
     }
 
-    /// The routes of gRPC.
-    pub fn grpc_router(&self, guard: Guard) -> Router {
-        grpc::router(self.administration(), guard)
-    }
-
-    fn administration(&self) -> Administration {
-        let repository = Arc::clone(&self.repository) as Arc<dyn Repository>;
-        Administration { api: Arc::clone(&self.api), repository }
-    }
-
-    /// Answers what was accepted, then ends the engines.
+    /// Answers what was accepted, and waits until the engines have ended.
     pub async fn stop(&self) {
         self.api.service.shutdown().await;
-        self.keeper.ended().await;
+        for model in self.api.service.models().current().iter() {
+            ended(model.health.clone()).await;
+        }
     }
 }
 
@@ -123,31 +103,49 @@ pub struct App {
 
 impl App {
     /// Builds the backend and puts the server before it. Must be called on a tokio runtime.
-    pub async fn build(config: Config, threads: Threads) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        threads: Threads,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         // First what is quick to find wrong.
         let tls = config.tls.acceptor()?;
         let mut backend = Backend::start(&config.backend, threads).await?;
         let registry = std::mem::take(&mut backend.registry);
-        let more = match config.security.metrics_access {
-            MetricsAccess::Off => Router::new(),
-            MetricsAccess::Open | MetricsAccess::Key => metrics::endpoint(registry),
+        let mut more = Router::new();
+        if config.security.metrics_access != MetricsAccess::Off {
+            more = more.merge(metrics::routes(registry));
+        }
+        let administration = Administration {
+            api: Arc::clone(&backend.api),
+            repository: Arc::new(Reloader {
+                loader: backend.loader.clone(),
+                directory: config.backend.models.models.clone(),
+                service: Arc::clone(&backend.api.service),
+                shutdown: shutdown.clone(),
+                turn: Mutex::default(),
+            }),
         };
+        more = more.merge(administration.routes());
         let server = |router| Server {
             router,
             connections: config.connections.clone(),
             tls: tls.clone(),
             shutdown_delay: config.shutdown.shutdown_delay,
         };
-        let grpc = server(backend.grpc_router(config.security.guard()));
+        let grpc = server(grpc::router(administration, config.security.guard()));
         let server = server(backend.router(more, config.security.guard()));
-        Ok(Self { backend, server, grpc, drain_timeout: config.shutdown.drain_timeout })
+        let drain_timeout = config.shutdown.drain_timeout;
+        Ok(Self { backend, server, grpc, drain_timeout })
     }
 
     /// Serves until shutdown begins, then drains. An error if not all that was accepted could be
     /// answered, or if a part of the service had died.
     pub async fn run(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let service = Arc::clone(&self.backend.api.service);
-        shutdown.spawn(supervise(self.backend.keeper.clone(), shutdown.clone()));
+        for model in service.models().current().iter() {
+            watch_over(model, &service, &shutdown);
+        }
         let limit = self.server.shutdown_delay + self.drain_timeout;
         let serve = async {
             let http = self.server.run(listeners.http, shutdown.clone());
@@ -178,12 +176,25 @@ impl App {
     }
 }
 
-/// Turns the death of a model into a shutdown: what starts the process anew mends more than a
-/// process that answers nothing but errors.
-async fn supervise(keeper: Keeper, shutdown: Shutdown) {
-    let model = keeper.died().await;
-    if !shutdown.has_begun() {
-        tracing::error!(model, "the engine has died, shutting down");
-        shutdown.fail();
-    }
+/// Turns the death of a model that is in service into a shutdown: what starts the process anew
+/// mends more than a process that answers nothing but errors.
+pub(crate) fn watch_over(model: &Arc<ServedModel>, service: &Arc<Service>, shutdown: &Shutdown) {
+    let health = model.health.clone();
+    // A model that is replaced by a reload shall end.
+    let (model, service, switch) = (Arc::downgrade(model), Arc::clone(service), shutdown.clone());
+    shutdown.spawn(async move {
+        ended(health).await;
+        let Some(model) = model.upgrade() else { return };
+        let in_service = service.models().current().iter().any(|other| Arc::ptr_eq(other, &model));
+        if in_service && !switch.has_begun() {
+            tracing::error!(model = model.info.name, "the engine has died, shutting down");
+            switch.fail();
+        }
+    });
+}
+
+/// Waits until the engine's thread has ended.
+async fn ended(mut health: watch::Receiver<Health>) {
+    // An error says that the thread has gone without a word.
+    let _ = health.wait_for(|health| *health == Health::Dead).await;
 }

@@ -161,7 +161,7 @@ pub struct SecurityConfig {
     #[arg(long, value_name = "KEY", env = "NIN_API_KEY", hide_env_values = true)]
     pub api_key: Option<ApiKey>,
 
-    /// Turn on the administration routes, for those who have this key
+    /// Turn on reloading, loading and unloading of models, for those who have this key
     #[arg(long, value_name = "KEY", env = "NIN_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<ApiKey>,
 
@@ -182,8 +182,7 @@ impl SecurityConfig {
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }
-        let api_key = self.api_key.clone();
-        let admin_key = self.admin_key.clone();
+        let (api_key, admin_key) = (self.api_key.clone(), self.admin_key.clone());
         Guard { api_key, admin_key, open, cors_origins: self.cors_origin.clone() }
     }
 }

@@ -114,11 +114,8 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
 
     /// Ready once the collector has ended: after [`close`](Self::close), when every accepted
     /// job has been answered.
-    ///
-    /// The future does not keep the queue open.
-    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<I, O> {
-        let tasks = self.inner.tasks.clone();
-        async move { tasks.wait().await }
+    pub async fn closed(&self) {
+        self.inner.tasks.wait().await;
     }
 }
 

@@ -60,7 +60,7 @@ async fn serve(config: Config, threads: Threads) -> anyhow::Result<()> {
     let address = listeners.http.local_addr().context("reading the own address")?;
     let grpc = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = tokio::select! {
-        app = App::build(config, threads) => app?,
+        app = App::build(config, threads, &shutdown) => app?,
         () = shutdown.aborted() => bail!("aborted while starting"),
     };
     tracing::info!(%address, grpc = grpc.map(tracing::field::display), "ready");

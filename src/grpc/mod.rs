@@ -60,7 +60,7 @@ pub(crate) fn status(code: Code, detail: &str) -> Status {
         // The calls are there, or they are not; models are something else.
         Code::NotFound | Code::MethodNotAllowed | Code::UnsupportedEncoding => Grpc::Unimplemented,
         Code::UnknownModel => Grpc::NotFound,
-        Code::ModelBroken => Grpc::FailedPrecondition,
+        Code::BrokenModel => Grpc::FailedPrecondition,
         Code::Unauthorized => Grpc::Unauthenticated,
         Code::Forbidden => Grpc::PermissionDenied,
         Code::BodyTooLarge => Grpc::ResourceExhausted,

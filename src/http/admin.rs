@@ -41,13 +41,16 @@ pub enum RepositoryError {
     /// What was in service before still is.
     #[error("{0}")]
     Broken(String),
+    #[error("the service is shutting down")]
+    ShuttingDown,
 }
 
 impl From<RepositoryError> for Problem {
     fn from(error: RepositoryError) -> Self {
         let code = match error {
             RepositoryError::Unknown(_) => Code::UnknownModel,
-            RepositoryError::Broken(_) => Code::ModelBroken,
+            RepositoryError::Broken(_) => Code::BrokenModel,
+            RepositoryError::ShuttingDown => Code::ShuttingDown,
         };
         Self::new(code, error.to_string())
     }
@@ -58,16 +61,6 @@ impl From<RepositoryError> for Problem {
 pub struct Administration {
     pub api: Arc<Api>,
     pub repository: Arc<dyn Repository>,
-}
-
-/// The routes. Whether they are on, and for whom, is up to the router's guard.
-pub fn administration(state: Administration) -> Router {
-    Router::new()
-        .route("/models/{name}/reload", post(reload))
-        .route("/v2/repository/index", post(index))
-        .route("/v2/repository/models/{name}/load", post(load))
-        .route("/v2/repository/models/{name}/unload", post(unload))
-        .with_state(state)
 }
 
 /// Lets only administrators in. The name is the model's.
@@ -100,6 +93,16 @@ impl Admin {
 }
 
 impl Administration {
+    /// Whether they are on, and for whom, is up to the router's guard.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/models/{name}/reload", post(reload))
+            .route("/v2/repository/index", post(index))
+            .route("/v2/repository/models/{name}/load", post(load))
+            .route("/v2/repository/models/{name}/unload", post(unload))
+            .with_state(self.clone())
+    }
+
     pub(crate) fn refuse_parameter(name: &str) -> Problem {
         let detail = format!("{name:?}: models are loaded from their folders, as they are");
         Problem::new(Code::InvalidParameter, detail)
@@ -146,7 +149,7 @@ impl Administration {
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-model`",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "`model-broken`: the one before stays in service",
+        (status = 422, description = "`broken-model`: the one before stays in service",
             body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

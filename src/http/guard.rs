@@ -22,7 +22,7 @@ const LARGEST_HEADERS: usize = 32 * 1024;
 pub struct Guard {
     /// None: everyone.
     pub api_key: Option<ApiKey>,
-    /// Opens everything. None: nobody may administer.
+    /// Opens what the API key opens, too.
     pub admin_key: Option<ApiKey>,
     /// Paths that need no key.
     pub open: Vec<&'static str>,
@@ -56,6 +56,7 @@ impl Guard {
         Some(cors.allow_headers(headers).expose_headers(Any))
     }
 
+    /// What the request may do, unless it may not come in.
     fn check(&self, request: &Request) -> Result<Admin, Problem> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > LONGEST_URI {

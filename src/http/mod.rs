@@ -39,7 +39,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub(crate) use admin::state_name;
-pub use admin::{Administration, Repository, RepositoryError, administration};
+pub use admin::{Administration, Repository, RepositoryError};
 pub(crate) use body::{Charge, Limits, Received, charged};
 pub(crate) use classify::Admitted;
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};

@@ -25,6 +25,7 @@ use super::problem::ProblemBody;
         super::health::health,
         super::health::live,
         super::health::ready,
+        crate::metrics::http::metrics,
         openapi,
     ),
     tags(

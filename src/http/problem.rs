@@ -36,7 +36,6 @@ pub enum Code {
     Forbidden,
     NotFound,
     UnknownModel,
-    ModelBroken,
     MethodNotAllowed,
     RequestTimeout,
     BodyTooLarge,
@@ -46,6 +45,7 @@ pub enum Code {
     UnsupportedImage,
     UnsupportedEncoding,
     CorruptImage,
+    BrokenModel,
     InferenceFailed,
     InternalError,
     Overloaded,
@@ -72,7 +72,6 @@ impl Code {
             Self::Forbidden => ("forbidden", S::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownModel => ("unknown-model", S::NOT_FOUND, "Unknown model"),
-            Self::ModelBroken => ("model-broken", S::CONFLICT, "The model is not fit to serve"),
             Self::MethodNotAllowed => {
                 ("method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
             }
@@ -99,6 +98,9 @@ impl Code {
             }
             Self::CorruptImage => {
                 ("corrupt-image", S::UNPROCESSABLE_ENTITY, "The picture is broken")
+            }
+            Self::BrokenModel => {
+                ("broken-model", S::UNPROCESSABLE_ENTITY, "The model's folder is broken")
             }
             Self::InferenceFailed => {
                 ("inference-failed", S::INTERNAL_SERVER_ERROR, "The network failed")

@@ -92,14 +92,13 @@ pub enum ModelSetError {
 impl ModelSet {
     /// `default` answers requests that name no model; without it, the first by name does.
     pub fn new(
-        models: impl IntoIterator<Item = impl Into<Arc<ServedModel>>>,
+        models: impl IntoIterator<Item = ServedModel>,
         default: Option<&str>,
     ) -> Result<Self, ModelSetError> {
         let mut by_name = BTreeMap::new();
         for model in models {
-            let model = model.into();
             let name = model.info.name.clone();
-            if by_name.insert(name.clone(), model).is_some() {
+            if by_name.insert(name.clone(), Arc::new(model)).is_some() {
                 return Err(ModelSetError::Twice(name));
             }
         }
@@ -110,13 +109,6 @@ impl ModelSet {
             return Err(ModelSetError::UnknownDefault { name: default, known });
         }
         Ok(Self { by_name, default })
-    }
-
-    /// The same with `model`, in place of the one of its name if there is one.
-    pub fn with(&self, model: Arc<ServedModel>) -> Self {
-        let mut by_name = self.by_name.clone();
-        by_name.insert(model.info.name.clone(), model);
-        Self { by_name, default: self.default.clone() }
     }
 
     /// The same without the model of that name; none if there is none. If it was the default one,
@@ -134,6 +126,13 @@ impl ModelSet {
             name: name.to_owned(),
             known: self.by_name.keys().cloned().collect(),
         })
+    }
+
+    /// The same set with `model` in the place of the one of its name, if there is one.
+    pub fn with(&self, model: ServedModel) -> Self {
+        let mut by_name = self.by_name.clone();
+        by_name.insert(model.info.name.clone(), Arc::new(model));
+        Self { by_name, default: self.default.clone() }
     }
 
     pub fn default_name(&self) -> &str {
@@ -158,8 +157,8 @@ impl Models {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts `set` into service and gives back the one that was. Its batchers go on until they are
-    /// closed and what they accepted is answered.
+    /// Puts `set` into service and gives back the one that was. A model that is in neither goes
+    /// on until the last request that holds it is answered.
     pub fn swap(&self, set: ModelSet) -> Arc<ModelSet> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(set))

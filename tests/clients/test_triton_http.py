@@ -186,7 +186,7 @@ def test_broken_weights_keep_the_old_ones(server, client, pictures, expected):
     weights = server.models / "second" / "weights.safetensors"
     right = weights.read_bytes()
     weights.write_bytes(right[:-1])
-    fails(409, "SHA-256", client.load_model, "second", headers=ADMIN)
+    fails(422, "SHA-256", client.load_model, "second", headers=ADMIN)
     result = client.infer("second", [images(pictures)])
     np.testing.assert_allclose(result.as_numpy("probabilities"), expected, **SAME)
     weights.write_bytes(right)

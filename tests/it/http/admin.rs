@@ -21,7 +21,7 @@ impl Repository for Shelf {
         async move {
             match name {
                 "first" | "second" | "third" => {
-                    let served = Arc::new(fake_model(name, 64).served);
+                    let served = fake_model(name, 64).served;
                     self.0.models().swap(self.0.models().current().with(served));
                     Ok(())
                 }
@@ -117,8 +117,8 @@ async fn what_can_not_be_loaded_is_told() {
     };
     assert!(load("other").await.error(404).contains("\"other\""));
     assert!(load("..%2Ffirst").await.error(404).contains("../first"));
-    assert_eq!(load("broken").await.error(409), "no weights");
-    with_key(&rig, "/models/broken/reload", "root").await.problem(409, "model-broken");
+    assert_eq!(load("broken").await.error(422), "no weights");
+    with_key(&rig, "/models/broken/reload", "root").await.problem(422, "broken-model");
     let files = json!({"parameters": {"file:1/model.pt": "AA=="}}).to_string();
     let mut request = request("POST", "/v2/repository/models/first/load", None, files);
     request.headers_mut().insert("x-api-key", "root".parse().expect("a value"));

@@ -40,6 +40,7 @@ async fn the_description_covers_every_route() {
         "/health",
         "/health/live",
         "/health/ready",
+        "/metrics",
         "/models",
         "/models/{name}",
         "/models/{name}/reload",

@@ -23,7 +23,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use nin_serve::http::{
-    Administration, Api, Guard, HttpConfig, RequestObserver, RequestRecord, administration, router,
+    Administration, Api, Guard, HttpConfig, RequestObserver, RequestRecord, router,
 };
 use nin_serve::service::{Service, ServiceConfig};
 use serde_json::Value;
@@ -95,8 +95,8 @@ impl Setup {
         let more = Router::new().route("/panic", panicking);
         let api = Arc::new(api);
         let repository = Arc::new(admin::Shelf(Arc::clone(&service)));
-        let administration = administration(Administration { api: Arc::clone(&api), repository });
-        let router = router(Arc::clone(&api), more.merge(administration), self.guard);
+        let administration = Administration { api: Arc::clone(&api), repository };
+        let router = router(Arc::clone(&api), more.merge(administration.routes()), self.guard);
         Rig { router, api, service, first: FakeHandles { engine, health }, records }
     }
 }
