@@ -4,12 +4,13 @@ CARGO ?= cargo
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help run build test lint fmt setup tools
+.PHONY: help run build test clients lint fmt setup tools
 
 help:
-	@echo "make run    fetch libtorch, build, and serve the shipped models on $(LISTEN)"
-	@echo "make test   run all tests"
-	@echo "make lint   check formatting and lints"
+	@echo "make run      fetch libtorch, build, and serve the shipped models on $(LISTEN)"
+	@echo "make test     run all tests"
+	@echo "make clients  run the clients of Triton, KServe and TorchServe against the binary"
+	@echo "make lint     check formatting and lints"
 
 run: build
 	@echo "Once it is ready, try in another terminal:"
@@ -23,6 +24,10 @@ build: setup
 # compiled once.
 test: setup
 	$(CARGO) test --release --locked
+
+# Needs PyPI, for the clients.
+clients: build
+	$(PYTHON) tests/clients/run.py
 
 lint: setup
 	$(CARGO) fmt --check

@@ -13,11 +13,12 @@ use tokio::time::sleep;
 use crate::batching::BatchConfig;
 use crate::config::{BackendConfig, Config, MetricsAccess};
 use crate::engine::Health;
-use crate::http::{Api, Guard, HttpConfig, router};
+use crate::grpc;
+use crate::http::{Administration, Api, Guard, HttpConfig, router};
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
 use crate::models::{Cpus, Loader};
-use crate::reload::{self, Reloader};
+use crate::reload::Reloader;
 use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
 use crate::threads::Threads;
 
@@ -84,10 +85,19 @@ fn service_config(config: &BackendConfig, threads: Threads) -> ServiceConfig {
     }
 }
 
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Listeners {
+    pub http: TcpListener,
+    /// None: without gRPC.
+    pub grpc: Option<TcpListener>,
+}
+
 /// A service that is ready to answer.
 pub struct App {
     backend: Backend,
     server: Server,
+    grpc: Server,
     drain_timeout: Duration,
 }
 
@@ -106,35 +116,45 @@ impl App {
         if config.security.metrics_access != MetricsAccess::Off {
             more = more.merge(metrics::routes(registry));
         }
-        if let Some(key) = config.security.admin_key.clone() {
-            more = more.merge(reload::routes(Reloader {
-                key,
+        let administration = Administration {
+            api: Arc::clone(&backend.api),
+            repository: Arc::new(Reloader {
                 loader: backend.loader.clone(),
                 directory: config.backend.models.models.clone(),
                 service: Arc::clone(&backend.api.service),
                 shutdown: shutdown.clone(),
                 turn: Mutex::default(),
-            }));
-        }
-        let server = Server {
-            router: backend.router(more, config.security.guard()),
-            connections: config.connections,
-            tls,
+            }),
+        };
+        more = more.merge(administration.routes());
+        let server = |router| Server {
+            router,
+            connections: config.connections.clone(),
+            tls: tls.clone(),
             shutdown_delay: config.shutdown.shutdown_delay,
         };
-        Ok(Self { backend, server, drain_timeout: config.shutdown.drain_timeout })
+        let grpc = server(grpc::router(administration, config.security.guard()));
+        let server = server(backend.router(more, config.security.guard()));
+        let drain_timeout = config.shutdown.drain_timeout;
+        Ok(Self { backend, server, grpc, drain_timeout })
     }
 
     /// Serves until shutdown begins, then drains. An error if not all that was accepted could be
     /// answered, or if a part of the service had died.
-    pub async fn run(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let service = Arc::clone(&self.backend.api.service);
         for model in service.models().current().iter() {
             watch_over(model, &service, &shutdown);
         }
         let limit = self.server.shutdown_delay + self.drain_timeout;
         let serve = async {
-            self.server.run(listener, shutdown.clone()).await;
+            let http = self.server.run(listeners.http, shutdown.clone());
+            let grpc = async {
+                if let Some(listener) = listeners.grpc {
+                    self.grpc.run(listener, shutdown.clone()).await;
+                }
+            };
+            tokio::join!(http, grpc);
             self.backend.stop().await;
         };
         let leave = async {

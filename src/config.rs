@@ -12,7 +12,7 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use crate::http::{Guard, HEALTH, LIVE, READY};
+use crate::http::{Guard, OPEN};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
@@ -24,6 +24,10 @@ pub struct Config {
     /// Address and port to listen on. Port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "NIN_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+
+    /// Speak the Open Inference Protocol over gRPC, too, on this address and port
+    #[arg(long, value_name = "ADDRESS", env = "NIN_GRPC_LISTEN")]
+    pub grpc_listen: Option<SocketAddr>,
 
     #[command(flatten)]
     pub backend: BackendConfig,
@@ -157,7 +161,7 @@ pub struct SecurityConfig {
     #[arg(long, value_name = "KEY", env = "NIN_API_KEY", hide_env_values = true)]
     pub api_key: Option<ApiKey>,
 
-    /// Turn on `POST /models/{name}/reload`, for those who have this key
+    /// Turn on reloading, loading and unloading of models, for those who have this key
     #[arg(long, value_name = "KEY", env = "NIN_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<ApiKey>,
 
@@ -174,7 +178,7 @@ pub struct SecurityConfig {
 
 impl SecurityConfig {
     pub fn guard(&self) -> Guard {
-        let mut open = vec![HEALTH, LIVE, READY];
+        let mut open = OPEN.to_vec();
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }

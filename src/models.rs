@@ -12,7 +12,7 @@ use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
-use crate::service::{ModelInfo, ServedModel};
+use crate::service::{ModelInfo, ServedModel, Statistics};
 use crate::warm_up::BatchSizes;
 
 /// The thread of a network. It ends by itself once its model's queue is closed and empty.
@@ -73,8 +73,10 @@ impl Loader {
         tracing::info!(model = info.name, largest_batch = largest, "warm");
         let batching = BatchConfig { max_batch: largest, ..self.batching };
         let health = engine.health();
-        let batcher = Batcher::spawn(Arc::new(engine), batching, Arc::new(metrics));
-        Ok(ServedModel { info, batcher, health })
+        let statistics = Arc::<Statistics>::default();
+        let observer = Arc::new((metrics, Arc::clone(&statistics)));
+        let batcher = Batcher::spawn(Arc::new(engine), batching, observer);
+        Ok(ServedModel { info, batcher, health, statistics })
     }
 
     /// Builds the network on its thread, at the start and after each panic. `largest` becomes

@@ -1,105 +1,102 @@
-//! `POST /models/{name}/reload`: new weights without a restart.
+//! New weights without a restart, and models in and out of service.
 //!
-//! The folder is loaded, checked and warmed up beside the network that serves. Only if all of it
+//! A folder is loaded, checked and warmed up beside the network that serves. Only if all of it
 //! goes well are the two swapped, at once; requests that hold the old one finish on it, and it
-//! ends with the last of them.
+//! ends with the last of them. So does a model that is unloaded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
+use anyhow::Context;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 use crate::app::watch_over;
-use crate::config::ApiKey;
-use crate::http::{Code, Problem, ProblemBody, shows, unauthorized};
+use crate::http::{Repository, RepositoryError};
 use crate::lifecycle::Shutdown;
-use crate::model::ModelFolder;
+use crate::model::{ModelFolder, folder};
 use crate::models::Loader;
-use crate::service::{ModelInfo, ServedModel, Service, ServiceError};
+use crate::service::{ServedModel, Service};
 
-/// Reloads models for those who have the key.
+/// The models of one folder, for a running service.
 pub struct Reloader {
-    pub key: ApiKey,
     pub loader: Loader,
     /// The folder that holds the models' folders.
     pub directory: PathBuf,
     pub service: Arc<Service>,
     pub shutdown: Shutdown,
-    /// Held by the one reload that goes on.
+    /// Held by the one change that goes on.
     pub turn: Mutex<()>,
 }
 
-/// The route.
-pub fn routes(reloader: Reloader) -> Router {
-    Router::new().route("/models/{name}/reload", post(reload)).with_state(Arc::new(reloader))
-}
-
-/// Load a model anew from its folder
-///
-/// There only if the service was started with an administration key, which must be shown as
-/// `Authorization: Bearer KEY` or `X-API-Key: KEY`. If the folder is broken, the old network
-/// stays in service.
-#[utoipa::path(
-    post,
-    path = "/models/{name}/reload",
-    tag = "models",
-    params(("name" = String, Path, description = "Of a model in service")),
-    responses(
-        (status = 200, description = "The model that serves from now on", body = ModelInfo),
-        (status = 401, description = "`unauthorized`", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 404, description = "`unknown-model`", body = ProblemBody,
-            content_type = "application/problem+json"),
-        (status = 422, description = "`broken-model`", body = ProblemBody,
-            content_type = "application/problem+json"),
-    )
-)]
-pub async fn reload(
-    State(reloader): State<Arc<Reloader>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if !shows(&headers, &reloader.key) {
-        return unauthorized("the administration key is missing or wrong");
-    }
-    match reloader.reload(&name).await {
-        Ok(info) => Json(info).into_response(),
-        Err(problem) => problem.into_response(),
-    }
-}
-
 impl Reloader {
-    async fn reload(&self, name: &str) -> Result<ModelInfo, Problem> {
+    async fn reload(&self, name: &str) -> Result<(), RepositoryError> {
         let _turn = self.turn.lock().await;
         if self.shutdown.has_begun() {
-            return Err(ServiceError::ShuttingDown.into());
+            return Err(RepositoryError::ShuttingDown);
         }
+        let model = self.start(name).await?;
         let models = self.service.models();
-        // Only the name of a model in service gets into a path.
-        let known = models.current().get(Some(name))?.info.clone();
-        let model = self.load(&known.name).await.map_err(|error| {
-            tracing::error!(model = name, "reload failed, the old network stays: {error:#}");
-            Problem::new(Code::BrokenModel, format!("{error:#}"))
-        })?;
-        let info = model.info.clone();
+        let old = models.current().get(Some(name)).ok().map(|old| old.info.weights_sha256.clone());
+        let new = model.info.weights_sha256.clone();
         let set = models.current().with(model);
         if let Ok(model) = set.get(Some(name)) {
             watch_over(model, &self.service, &self.shutdown);
         }
         drop(models.swap(set));
-        let (old, new) = (&known.weights_sha256, &info.weights_sha256);
         tracing::info!(model = name, old, new, "reloaded");
-        Ok(info)
+        Ok(())
     }
 
-    async fn load(&self, name: &str) -> anyhow::Result<ServedModel> {
+    async fn start(&self, name: &str) -> Result<ServedModel, RepositoryError> {
+        // Only the name of a folder that is there gets into a path.
+        if !self.folders().await?.iter().any(|known| known == name) {
+            return Err(RepositoryError::Unknown(name.to_owned()));
+        }
+        self.load_folder(name).await.map_err(|error| {
+            tracing::error!(model = name, "loading failed, all stays as it was: {error:#}");
+            broken(&error)
+        })
+    }
+
+    async fn load_folder(&self, name: &str) -> anyhow::Result<ServedModel> {
         let path = self.directory.join(name);
-        let folder = tokio::task::spawn_blocking(move || ModelFolder::load(&path)).await??;
+        let folder = spawn_blocking(move || ModelFolder::load(&path)).await??;
         self.loader.start(folder).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), RepositoryError> {
+        let _turn = self.turn.lock().await;
+        let models = self.service.models();
+        let rest = models.current().without(name);
+        models.swap(rest.ok_or_else(|| RepositoryError::Unknown(name.to_owned()))?);
+        tracing::info!(model = name, "unloaded");
+        Ok(())
+    }
+
+    async fn folders(&self) -> Result<Vec<String>, RepositoryError> {
+        let directory = self.directory.clone();
+        let names = spawn_blocking(move || folder::names(&directory)).await;
+        names.context("listing").and_then(|names| Ok(names?)).map_err(|error| broken(&error))
+    }
+}
+
+fn broken(error: &anyhow::Error) -> RepositoryError {
+    RepositoryError::Broken(format!("{error:#}"))
+}
+
+impl Repository for Reloader {
+    fn names(&self) -> BoxFuture<'_, Result<Vec<String>, RepositoryError>> {
+        self.folders().boxed()
+    }
+
+    fn load<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RepositoryError>> {
+        self.reload(name).boxed()
+    }
+
+    fn unload<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), RepositoryError>> {
+        self.remove(name).boxed()
     }
 }

@@ -30,6 +30,15 @@ pub struct Guard {
     pub cors_origins: Vec<HeaderValue>,
 }
 
+/// Whether a request may administer: an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admin {
+    Yes,
+    No,
+    /// Nobody may.
+    Off,
+}
+
 impl Guard {
     /// The answer to questions of browsers; none if web pages may not call the service.
     pub(super) fn cors(&self) -> Option<CorsLayer> {
@@ -47,33 +56,37 @@ impl Guard {
         Some(cors.allow_headers(headers).expose_headers(Any))
     }
 
-    /// Why the request may not come in.
-    fn refusal(&self, request: &Request) -> Option<Response> {
+    /// What the request may do, unless it may not come in.
+    fn check(&self, request: &Request) -> Result<Admin, Problem> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > LONGEST_URI {
             let detail = format!("the URI has {uri} bytes, at most {LONGEST_URI} are taken");
-            return Some(Problem::new(Code::UriTooLong, detail).into_response());
+            return Err(Problem::new(Code::UriTooLong, detail));
         }
         let headers: usize =
             request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers > LARGEST_HEADERS {
             let detail =
                 format!("the headers have {headers} bytes, at most {LARGEST_HEADERS} are taken");
-            return Some(Problem::new(Code::HeadersTooLarge, detail).into_response());
+            return Err(Problem::new(Code::HeadersTooLarge, detail));
         }
-        let lets_in = |key: &ApiKey| shows(request.headers(), key);
-        if self.api_key.is_some()
-            && !self.open.contains(&request.uri().path())
-            && ![&self.api_key, &self.admin_key].into_iter().flatten().any(lets_in)
-        {
-            return Some(unauthorized("the API key is missing or wrong"));
+        let admin = match &self.admin_key {
+            None => Admin::Off,
+            Some(key) if shows(request.headers(), key) => Admin::Yes,
+            Some(_) => Admin::No,
+        };
+        let open = admin == Admin::Yes || self.open.contains(&request.uri().path());
+        match &self.api_key {
+            Some(key) if !open && !shows(request.headers(), key) => {
+                Err(Problem::new(Code::Unauthorized, "the API key is missing or wrong"))
+            }
+            _ => Ok(admin),
         }
-        None
     }
 }
 
 /// Whether the key is among the headers, as `Authorization: Bearer KEY` or `X-API-Key: KEY`.
-pub fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
+fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then_some(key)
@@ -86,18 +99,14 @@ pub fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
 /// The layer.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    match guard.refusal(&request) {
-        None => next.run(request).await,
-        Some(refusal) => refusal,
+    match guard.check(&request) {
+        Ok(admin) => {
+            request.extensions_mut().insert(admin);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
     }
-}
-
-/// 401, with how to do better.
-pub fn unauthorized(detail: &'static str) -> Response {
-    let problem = Problem::new(Code::Unauthorized, detail);
-    let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-    (challenge, problem).into_response()
 }

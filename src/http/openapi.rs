@@ -21,7 +21,7 @@ use super::problem::ProblemBody;
         super::batch::classify_batch,
         super::models::models,
         super::models::model,
-        crate::reload::reload,
+        super::admin::reload,
         super::health::health,
         super::health::live,
         super::health::ready,

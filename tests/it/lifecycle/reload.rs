@@ -88,5 +88,5 @@ fn reload_asks_for_its_own_key_and_a_model_in_service() {
     assert_eq!(status(&reload(&process, "..%2Fsmall", KEY)), "404");
     assert_eq!(status(&process.get("/models", KEY)), "200", "who administers may use");
     let (_models, process) = start(&[]);
-    assert_eq!(status(&reload(&process, "small", KEY)), "404", "there only with a key");
+    assert_eq!(status(&reload(&process, "small", KEY)), "403", "on only with a key");
 }
