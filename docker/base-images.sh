@@ -29,7 +29,7 @@ image() {
     fi
     echo "base-images: making $name (takes minutes)"
     # Documentation, manuals and translations go, as in the official slim images.
-    mmdebstrap --quiet --variant=minbase --include="$packages" --customize-hook="$hook" \
+    mmdebstrap --quiet --variant=minbase ${packages:+--include="$packages"} --customize-hook="$hook" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         "$SUITE" - ${MIRROR:+"$MIRROR"} |
@@ -42,7 +42,7 @@ command -v mmdebstrap >/dev/null || {
     exit 1
 }
 
-image "$(default RUNTIME_IMAGE)" ca-certificates
+image "$(default RUNTIME_IMAGE)" ""
 for kind in "$@"; do
     case $kind in
     rust)
