@@ -74,9 +74,10 @@ def threads(host):
 
 
 def check_threads(host, cpus):
-    names, (found, decode, infer, _), models = threads(host)
+    names, (found, decode, infer, serve), models = threads(host)
     expect(found == cpus, f"--cpus={cpus} of {os.cpu_count()} is seen as {found}")
     expect(sum(name.startswith("decode-") for name in names) == decode, f"{decode} decode")
+    expect(names.count("http") >= serve, f"{serve} serve HTTP")
     # A network's helpers bear the name of its own thread; the kernel keeps 15 characters.
     engines = [name for name in names for model in models if name == f"nin-{model}"[:15]]
     most = len(models) * infer
