@@ -53,7 +53,10 @@ for kind in "$@"; do
             'tar -C "$SYSROOT" --exclude=share --exclude=rust-analyzer -c . | tar -C "$1/usr/local" -x'
         ;;
     proxy) image "$(compose_default PROXY_IMAGE)" haproxy ;;
-    prometheus) image "$(compose_default PROMETHEUS_IMAGE)" prometheus ;;
+    prometheus)
+        # shellcheck disable=SC2016
+        image "$(compose_default PROMETHEUS_IMAGE)" prometheus 'install -d -o 65534 "$1/prometheus"'
+        ;;
     *)
         echo "base-images: no such image: $kind" >&2
         exit 1

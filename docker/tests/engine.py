@@ -1,7 +1,6 @@
 """The container engine of this machine, by its command line."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -49,16 +48,12 @@ def need_engine():
 
 
 def build():
-    """Builds the image under test, unless NIN_SERVE_IMAGE names one."""
-    image = os.environ.get("NIN_SERVE_IMAGE")
-    if image:
-        return image
+    """Builds the image under test; it is called NAME."""
     begun = time.monotonic()
     done = subprocess.run([CHECKOUT / "docker" / "build.sh", NAME], timeout=3000)
     if done.returncode != 0:
         fail("the image was not built")
     print(f"built in {time.monotonic() - begun:.0f} s", flush=True)
-    return NAME
 
 
 def inspect(container):
