@@ -62,18 +62,22 @@ class Counted:
         pass
 
 
-def threads(host):
-    """How many threads of each name; the split that the log tells; the models."""
+def threads():
+    """The names of all threads, and the split that the log tells."""
     names = docker("top", NAME, "-L", "-o", "pid,comm").splitlines()[1:]
     names = [line.split(None, 1)[1].strip() for line in names]
     log = subprocess.run(["docker", "logs", NAME], capture_output=True, text=True).stderr
     split = re.search(r"(\d+) CPUs: (\d+) decode, (\d+) infer, (\d+) serve HTTP", log)
-    models = [model["name"] for model in json.loads(get(host, "/models")[1])["models"]]
-    return names, [int(number) for number in split.groups()], models
+    return names, [int(number) for number in split.groups()]
+
+
+def model_names(host):
+    return [model["name"] for model in json.loads(get(host, "/models")[1])["models"]]
 
 
 def check_threads(host, cpus):
-    names, (found, decode, infer, serve), models = threads(host)
+    names, (found, decode, infer, serve) = threads()
+    models = model_names(host)
     expect(found == cpus, f"--cpus={cpus} of {os.cpu_count()} is seen as {found}")
     expect(sum(name.startswith("decode-") for name in names) == decode, f"{decode} decode")
     expect(names.count("http") >= serve, f"{serve} serve HTTP")
@@ -97,17 +101,21 @@ def check_answers(host):
 
 
 def check_memory(host):
-    """Uploads of the largest size, more at once than the memory holds."""
-    picture = ppm(2600, 2600)
-    clients = [Client(host) for _ in range(24)]
-    rounds = [2] * len(clients)
+    """All networks with full batches, among uploads of the largest size: more at once than the
+    memory holds."""
+    largest = ppm(2600, 2600)
+    models = model_names(host)
+    paths = [f"/classify?top_k=1&model={models[index % len(models)]}" for index in range(36)]
+    clients = [Client(host, path) for path in paths]
+    turns = [0] * len(clients)
 
     def upload(index):
-        rounds[index] -= 1
-        return clients[index].post(picture)[0] if rounds[index] >= 0 else None
+        turns[index] += 1
+        picture = largest if (turns[index] + index) % 3 == 0 else DIGIT
+        return clients[index].post(picture)[0] if turns[index] <= 6 else None
 
-    outcomes = tally(Load(len(clients), upload).wait(120))
-    print(f"  48 uploads of {len(picture) / 1e6:.0f} MB, 24 at once: {dict(outcomes)}")
+    outcomes = tally(Load(len(clients), upload).wait(180))
+    print(f"  {len(clients)} at once, each third {len(largest) / 1e6:.0f} MB: {dict(outcomes)}")
     allowed = {200, "503 overloaded"}
     expect(set(outcomes) <= allowed and outcomes[200], "answered, or refused for want of room")
     state = inspect(NAME)["State"]

@@ -49,7 +49,10 @@ class Client:
         except OSError as error:
             return f"no connection: {error}", 0
         try:
-            self.connection.request("POST", self.path, picture)
+            try:
+                self.connection.request("POST", self.path, picture)
+            except BrokenPipeError:
+                pass  # Refused before all was sent: the answer says why.
             answer = self.connection.getresponse()
             body = answer.read()
             if answer.will_close:
