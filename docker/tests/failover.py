@@ -6,6 +6,7 @@ No client may see an error after retries: the proxy's, and the client's own, whi
 
 import csv
 import io
+import itertools
 import os
 import re
 import shutil
@@ -98,7 +99,7 @@ def patient(clients, first):
 
 def report(phases, outcomes):
     print("  phase                          requests  errors  median      99 %   longest")
-    for (name, begun), (_, ended) in zip(phases, phases[1:]):
+    for (name, begun), (_, ended) in itertools.pairwise(phases):
         took = [end - begin for begin, end, _ in outcomes if begun <= begin < ended]
         bad = sum(out != 200 for begin, _, out in outcomes if begun <= begin < ended)
         values = (1000 * quantile(took, share) for share in (0.5, 0.99, 1))
@@ -116,7 +117,7 @@ def failover(proxy, containers):
         phases.append((name, time.monotonic()))
         print(f"  {name} …", flush=True)
 
-    killed, drained, spared = containers
+    killed, drained, _ = containers
     phase("three replicas")
     time.sleep(8)
     phase("one killed (SIGKILL)")
@@ -134,7 +135,9 @@ def failover(proxy, containers):
     phase("three replicas again")
     served = {row["svname"]: int(row["hrsp_2xx"]) for row in replicas(proxy)}
     time.sleep(8)
-    again = {row["svname"]: int(row["hrsp_2xx"]) for row in replicas(proxy) if row["status"] == "UP"}
+    again = {
+        row["svname"]: int(row["hrsp_2xx"]) for row in replicas(proxy) if row["status"] == "UP"
+    }
     outcomes = load.stop()
     phase("end")
     active = sum(count > served[name] for name, count in again.items())

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Renders the Kubernetes manifests and checks them: against published schemas, and in what no
 schema knows."""
 
@@ -11,10 +10,10 @@ from schemas import enter_environment, kserve, prometheus_operator
 
 enter_environment()
 
-import jsonschema  # noqa: E402
-import kubernetes_validate  # noqa: E402
-import yaml  # noqa: E402
-from engine import CHECKOUT, expect, fail  # noqa: E402
+import jsonschema
+import kubernetes_validate
+import yaml
+from engine import CHECKOUT, expect, fail
 
 ROOT = CHECKOUT / "docker/kubernetes"
 TARGETS = ["base", "overlays/production", "kserve"]
