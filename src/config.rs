@@ -325,6 +325,7 @@ mod tests {
     fn a_bad_value_names_its_flag() {
         for flag in [
             "--listen=localhost",
+            "--grpc-listen=50051",
             "--max-batch=0",
             "--max-delay=-1s",
             "--queue-capacity=many",

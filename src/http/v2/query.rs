@@ -208,6 +208,14 @@ pub(super) fn decode(
     budget: &MemoryBudget,
     charge: &Arc<Charge>,
 ) -> Result<Input, InputError> {
+    let expected = layout.count * layout.elements;
+    if let Source::Json(data) = &source
+        && data.len() < expected
+    {
+        // Before memory is taken for them.
+        let detail = format!("{} bytes can't be {expected} elements", data.len());
+        return Err(layout.wrong()(detail).into());
+    }
     match source {
         Source::Raw(picture) => Ok(Input::Pictures(vec![picture])),
         Source::Binary(data) => layout.read_binary(data, budget),
@@ -225,7 +233,7 @@ pub(super) fn decode(
             }
             Datatype::Fp32 => {
                 let permits = layout.reserve(budget)?;
-                let mut values = Vec::with_capacity(layout.count * layout.elements);
+                let mut values = Vec::with_capacity(expected);
                 fill(&data, layout, |scalar| {
                     let Scalar::Number(value) = scalar else {
                         return Err("is not a number".into());
@@ -238,7 +246,7 @@ pub(super) fn decode(
             }
             Datatype::Uint8 => {
                 let permits = layout.reserve(budget)?;
-                let mut values = Vec::with_capacity(layout.count * layout.elements);
+                let mut values = Vec::with_capacity(expected);
                 fill(&data, layout, |scalar| match scalar {
                     Scalar::Number(v) if v.fract() == 0.0 && (0.0..256.0).contains(&v) => {
                         values.push(v as u8);

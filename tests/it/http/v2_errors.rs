@@ -118,6 +118,7 @@ async fn data_that_does_not_fit_its_shape_is_400() {
     let mut many = image(json!(["AA==", "AA=="]));
     many["inputs"][0]["shape"] = json!([1]);
     let cases = [
+        (floats(json!([0])), "3 bytes can't be 192 elements"),
         (floats(json!(vec![0; 191])), "191 elements; the shape asks for 192"),
         (floats(json!(vec![0; 193])), "more than the 192 elements"),
         (floats(wrong(json!("x"))), "element 191 is not a number"),
