@@ -12,7 +12,7 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use crate::http::{Guard, HEALTH, LIVE, READY};
+use crate::http::{self, Guard, HEALTH, LIVE, READY};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
@@ -175,6 +175,8 @@ pub struct SecurityConfig {
 impl SecurityConfig {
     pub fn guard(&self) -> Guard {
         let mut open = vec![HEALTH, LIVE, READY];
+        open.extend(http::PAGE);
+        open.extend(http::DOCS);
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod engine;
+pub mod explain;
 pub mod http;
 pub mod lifecycle;
 pub mod memory;

@@ -9,6 +9,8 @@ mod batch;
 mod body;
 mod classify;
 mod context;
+mod docs;
+mod explain;
 mod guard;
 mod health;
 mod json;
@@ -17,6 +19,7 @@ mod media;
 mod models;
 mod multipart;
 mod openapi;
+mod page;
 mod params;
 mod problem;
 mod upload;
@@ -35,8 +38,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
+pub use docs::OPEN as DOCS;
 pub use guard::Guard;
 pub use openapi::document;
+pub use page::OPEN as PAGE;
 pub use problem::{Code, Problem, ProblemBody};
 
 use crate::batching::panic_message;
@@ -71,6 +76,7 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
     let routes = Router::new()
         .route("/classify", post(classify::classify))
         .route("/classify/batch", post(batch::classify_batch))
+        .route("/explain", post(explain::explain))
         .route("/models", get(models::models))
         .route("/models/{name}", get(models::model))
         .route(HEALTH, get(health::health))
@@ -78,6 +84,8 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
         .route(READY, get(health::ready))
         .route("/openapi.json", get(openapi::openapi).layer(Extension(Document::new())));
     let mut routes = routes
+        .merge(page::routes())
+        .merge(docs::routes())
         .with_state(Arc::clone(&api))
         .merge(more)
         .fallback(not_found)

@@ -1,8 +1,10 @@
 //! One test crate for all areas, so that it links once.
 
 mod batching;
+mod browser;
 mod digits;
 mod engine;
+mod explain;
 mod http;
 mod lifecycle;
 mod networks;

@@ -3,9 +3,11 @@
 mod batch;
 mod classify;
 mod context;
+mod explain;
 mod lifecycle;
 mod log;
 mod meta;
+mod page;
 mod problems;
 mod wire;
 
