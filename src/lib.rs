@@ -18,3 +18,4 @@ pub mod service;
 pub mod telemetry;
 pub mod threads;
 pub mod training;
+pub mod warm_up;

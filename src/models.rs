@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
@@ -10,8 +10,11 @@ use futures_util::future::join_all;
 use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
+use crate::model::{
+    Classifier, ClassifierError, ModelFolder, Precision, Prediction, Sample, folder,
+};
 use crate::service::{ModelInfo, ServedModel};
+use crate::warm_up::BatchSizes;
 
 /// The thread of a network.
 pub type Engine = EngineThread<Sample, Prediction>;
@@ -65,42 +68,50 @@ impl Loader {
     pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<Loaded> {
         let info = ModelInfo::new(&folder, self.precision);
         let metrics = self.metrics.of_model(&info.name);
-        let engine = Engine::start(&info.name, self.factory(folder, metrics.clone()))
+        let largest = Arc::new(OnceLock::new());
+        let factory = self.factory(folder, Arc::clone(&largest), metrics.clone());
+        let engine = Engine::start(&info.name, factory)
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
         let engine = Arc::new(engine);
-        let batcher = Batcher::spawn(Arc::clone(&engine), self.batching, Arc::new(metrics));
+        let largest = largest.get().copied().unwrap_or(NonZeroUsize::MIN);
+        tracing::info!(model = info.name, largest_batch = largest, "warm");
+        let batching = BatchConfig { max_batch: largest, ..self.batching };
+        let batcher = Batcher::spawn(Arc::clone(&engine), batching, Arc::new(metrics));
         let health = engine.health();
         Ok((ServedModel { info, batcher, health }, engine))
     }
 
-    /// Builds the network on its thread, at the start and after each panic.
+    /// Builds the network on its thread, at the start and after each panic. `largest` becomes
+    /// the largest batch that the first one is warm for.
     fn factory(
         &self,
         folder: ModelFolder,
+        largest: Arc<OnceLock<NonZeroUsize>>,
         metrics: ModelMetrics,
     ) -> impl FnMut() -> Result<ThreadNetwork, BoxError> + Send + 'static {
         let Self { precision, batching, cpus, .. } = self.clone();
-        let mut built = false;
         move || {
             // A setting of the thread, not of the process.
             tch::set_num_threads(i32::try_from(cpus.threads.get()).unwrap_or(i32::MAX));
-            let classifier = cpus.in_turn(|| {
+            let (classifier, sizes) = cpus.in_turn(|| {
                 let classifier = Classifier::new(&folder, precision)?;
-                classifier.warm_up(&folder, batching.max_batch.get())?;
-                Ok::<_, BoxError>(classifier)
+                let run = |size| classifier.check_golden(&folder, size);
+                let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
+                Ok::<_, ClassifierError>((classifier, sizes))
             })?;
-            if std::mem::replace(&mut built, true) {
+            if largest.set(sizes.largest()).is_err() {
                 metrics.restarted();
             }
-            Ok(ThreadNetwork { classifier, cpus: cpus.clone() })
+            Ok(ThreadNetwork { classifier, sizes, cpus: cpus.clone() })
         }
     }
 }
 
-/// A classifier that waits for its turn.
+/// A classifier that runs the sizes that it is warm for, in its turn.
 struct ThreadNetwork {
     classifier: Classifier,
+    sizes: BatchSizes,
     cpus: Cpus,
 }
 
@@ -109,6 +120,12 @@ impl Network for ThreadNetwork {
     type Output = Prediction;
 
     fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
-        Ok(self.cpus.in_turn(|| self.classifier.infer(batch))?)
+        self.cpus.in_turn(|| {
+            let mut predictions = Vec::with_capacity(batch.len());
+            for part in self.sizes.split(batch) {
+                predictions.append(&mut self.classifier.infer(part)?);
+            }
+            Ok(predictions)
+        })
     }
 }

@@ -183,6 +183,7 @@ async fn sleep_until_some(deadline: Option<Instant>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "nobody drains a test")]
 mod tests {
     use super::*;
     use tokio::time::timeout;

@@ -16,7 +16,7 @@ mod tls;
 
 pub use server::{ConnectionConfig, Server};
 pub use signals::listen_to_signals;
-pub use tls::{TlsAcceptor, TlsConfig};
+pub use tls::{TlsAcceptor, TlsConfig, pinned_client};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

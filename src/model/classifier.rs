@@ -82,19 +82,17 @@ impl Classifier {
         Ok(Self { network, input, gain, offset, grid: folder.architecture.map_grid() })
     }
 
-    /// Runs every batch size up to `max_batch` once, so that no request pays for set-up, and
-    /// checks the golden picture.
-    pub fn warm_up(&self, folder: &ModelFolder, max_batch: usize) -> Result<(), ClassifierError> {
+    /// Runs the golden picture, `size` times in one batch, and checks what comes out. It also
+    /// warms up: libtorch prepares its kernels at the first batch of each size.
+    pub fn check_golden(&self, folder: &ModelFolder, size: usize) -> Result<(), ClassifierError> {
         let golden = &folder.manifest.golden;
         let picture = Sample { pixels: Pixels::Bytes(golden::picture(&self.input)), maps: false };
         let tolerance = match self.network.precision() {
             Precision::F32 => golden.tolerance,
             Precision::Bf16 => golden.tolerance.max(golden::BF16_TOLERANCE),
         };
-        for size in 1..=max_batch {
-            for prediction in self.infer(&vec![picture.clone(); size])? {
-                golden.check(&prediction.probabilities, tolerance)?;
-            }
+        for prediction in self.infer(&vec![picture; size])? {
+            golden.check(&prediction.probabilities, tolerance)?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! One test crate for all areas, so that it links once.
 
+#![expect(clippy::disallowed_methods, reason = "a test may panic, and nobody drains it")]
+
 mod batching;
 mod browser;
 mod digits;
@@ -13,3 +15,4 @@ mod service;
 mod shipped;
 mod support;
 mod support_models;
+mod training;

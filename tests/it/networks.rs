@@ -1,5 +1,6 @@
 //! The four presets against an independent PyTorch implementation.
 
+use nin_serve::model::caffe;
 use nin_serve::model::network::{Network, Precision, Scores};
 use nin_serve::model::preset::Preset;
 use nin_serve::model::weights::Weights;
@@ -108,4 +109,23 @@ fn nin_28_takes_its_softmax_at_every_position() {
     let pooled_first = network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass");
     let difference = largest_difference(&pooled_first.probabilities, &expected.probabilities);
     assert!(difference > 1e-3, "pooling first must give another answer, not one {difference} off");
+}
+
+/// Runs where `NIN_CAFFEMODEL` names the authors' `cifar10_nin.caffemodel`, which is not ours to
+/// ship; the numbers expected of it come from `scripts/fixtures/torch_caffe.py`.
+#[test]
+fn the_authors_caffe_file_agrees_with_pytorch() {
+    let Some(path) = std::env::var_os("NIN_CAFFEMODEL") else {
+        eprintln!("skipped: NIN_CAFFEMODEL does not name cifar10_nin.caffemodel");
+        return;
+    };
+    let expected = expected("caffe-cifar10");
+    let architecture = Preset::NinCifar.architecture(CLASSES);
+    let bytes = std::fs::read(path).expect("readable");
+    let weights = caffe::read(&bytes, &architecture.convolutions(3)).expect("a NiN for CIFAR-10");
+    assert_eq!(weights.convolutions.len(), 9);
+    let network = Network::new(&architecture, &weights, Precision::F32).expect("network");
+    let scores = network.forward(&generated(0, &expected.shape, 4.0)).expect("forward pass");
+    let difference = largest_difference(&scores.logits, &expected.logits);
+    assert!(difference <= 1e-4, "logits differ by {difference}");
 }

@@ -60,7 +60,8 @@ impl Browser {
             .map_while(Result::ok)
             .find_map(|line| line.split("successfully on port ").nth(1).map(str::to_owned))
             .expect("the driver says where it listens");
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = std::thread::Builder::new().name("browser".to_owned());
+        log.spawn(move || lines.for_each(drop)).expect("a thread");
         let options = json!({
             "goog:chromeOptions": {"binary": chromium, "args": [
                 "--headless=new",

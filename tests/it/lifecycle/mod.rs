@@ -3,6 +3,7 @@
 mod commands;
 mod connections;
 mod observation;
-mod process;
+pub mod process;
 mod shutdown;
 mod start;
+mod tls;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     log: Receiver<String>,
-    _models: TempDir,
+    /// Removed with the process.
+    models: Option<TempDir>,
 }
 
 /// The binary, deaf to the settings of whoever runs the tests.
@@ -48,9 +50,16 @@ impl Process {
     }
 
     pub fn start_with(models: TempDir, arguments: &[&str]) -> Self {
+        let mut process = Self::start_at(models.path(), arguments);
+        process.models = Some(models);
+        process
+    }
+
+    /// Starts a server with the models of the folder `models`.
+    pub fn start_at(models: &Path, arguments: &[&str]) -> Self {
         let mut child = binary()
             .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--models"])
-            .arg(models.path())
+            .arg(models)
             .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
@@ -64,7 +73,7 @@ impl Process {
             }
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut process = Self { child, address, log, _models: models };
+        let mut process = Self { child, address, log, models: None };
         let ready = process.log_line("\"message\":\"ready\"");
         let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
         let address = ready["address"].as_str().expect("an address");
