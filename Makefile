@@ -4,11 +4,12 @@ CARGO ?= cargo
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help run build test lint fmt setup tools
+.PHONY: help run build test fuzz lint fmt setup tools
 
 help:
 	@echo "make run    fetch libtorch, build, and serve the shipped models on $(LISTEN)"
 	@echo "make test   run all tests"
+	@echo "make fuzz   ask the service what its description allows and forbids (schemathesis)"
 	@echo "make lint   check formatting and lints"
 
 run: build
@@ -23,6 +24,9 @@ build: setup
 # compiled once.
 test: setup
 	$(CARGO) test --release --locked
+
+fuzz: build
+	scripts/schemathesis.sh 40
 
 lint: setup
 	$(CARGO) fmt --check

@@ -43,9 +43,9 @@ impl Evidence {
 
     /// Evidence at a point of the picture, in its pixels.
     pub fn at(&self, x: f64, y: f64) -> f32 {
-        let within = |at: f64, start: f64, length: f64| (start..=start + length).contains(&at);
         let Self { shown, area, .. } = self;
-        if !within(x, shown.x, shown.width) || !within(y, shown.y, shown.height) {
+        let half = (area.width / self.width as f64 / 2.0, area.height / self.height as f64 / 2.0);
+        if !is_within((x, y), *shown, (0.0, 0.0)) || !is_within((x, y), *area, half) {
             return 0.0;
         }
         let (left, right, across) = neighbours((x - area.x) / area.width, self.width);
@@ -69,6 +69,14 @@ impl Evidence {
             .map(|(x, y)| self.at((f64::from(x) + 0.5) * across, (f64::from(y) + 0.5) * down))
             .collect()
     }
+}
+
+/// Whether a point lies in an area with margins at its sides and at top and bottom.
+fn is_within((x, y): (f64, f64), area: Region, (across, down): (f64, f64)) -> bool {
+    let within = |at: f64, start: f64, length: f64, margin: f64| {
+        (start - margin..=start + length + margin).contains(&at)
+    };
+    within(x, area.x, area.width, across) && within(y, area.y, area.height, down)
 }
 
 /// What of `class` is above the mean of all classes, over the largest of it.
@@ -156,6 +164,10 @@ mod tests {
         let input = InputSpec::plain(28, 28, Channels::Grey);
         let area = Evidence::new(1, &maps, shown, &input).area;
         assert_eq!(area, Region { x: 16.0, y: 26.0, width: 44.0, height: 44.0 });
+        let mut lit = ClassMaps { values: vec![1.0; 2 * 484], ..maps };
+        lit.values[484..].fill(0.0);
+        let lit = Evidence::new(0, &lit, shown, &input);
+        assert_eq!((lit.at(16.0, 40.0), lit.at(15.1, 40.0), lit.at(14.9, 40.0)), (1.0, 1.0, 0.0));
     }
 
     #[test]

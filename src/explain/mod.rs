@@ -19,8 +19,8 @@
 //! # Place
 //! A cell lies where the middle of its receptive field is ([`MapGrid`]), and from there goes
 //! through the inverse of crop and resize into the picture as a person sees it. Between cells
-//! values are interpolated bilinearly; towards the edges the outermost are kept. What the network
-//! was not shown holds no evidence.
+//! values are interpolated bilinearly; the outermost are kept for half a cell more. Beyond, and where
+//! the network was shown nothing, there is no evidence.
 //!
 //! [`MapGrid`]: crate::model::architecture::MapGrid
 

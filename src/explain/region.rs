@@ -15,6 +15,10 @@ const LONGEST_SIDE: u32 = 512;
 /// see only parts of a thing to be sure of it.
 pub const DEFAULT_THRESHOLD: f32 = 0.2;
 
+/// Gaps narrower than this share of what the network was shown don't part a region: a network sure
+/// of both ends of a stroke often passes over its middle.
+const GAP: f64 = 1.0 / 20.0;
+
 /// Where a class was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
@@ -42,6 +46,7 @@ pub fn strongest(evidence: &Evidence, picture: (u32, u32), threshold: f32) -> Op
     let (width, height) = within(picture, LONGEST_SIDE);
     let mut field = Field {
         strengths: evidence.enlarged(picture, (width, height)),
+        near: Vec::new(),
         regions: vec![0; width as usize * height as usize],
         width: width as usize,
     };
@@ -51,9 +56,14 @@ pub fn strongest(evidence: &Evidence, picture: (u32, u32), threshold: f32) -> Op
         return None;
     }
     field.cut_below(threshold * largest);
+    let shown = evidence.shown.width.max(evidence.shown.height);
+    let scale = f64::from(width) / f64::from(picture.0);
+    field.bridge((shown * scale * GAP / 2.0).round() as usize);
     let (strongest, corners) = field.strongest()?;
     let bounds = to_picture(corners, (width, height), picture);
-    let pixels = field.regions.iter().map(|&id| if id == strongest { 255 } else { 0 });
+    let inside = |(&id, &strength): (&u32, &f32)| id == strongest && strength > 0.0;
+    let pixels = field.regions.iter().zip(&field.strengths).map(inside);
+    let pixels = pixels.map(|inside| if inside { 255 } else { 0 });
     let mask = GrayImage::from_raw(width, height, pixels.collect())
         .expect("there is one region id per pixel");
     Some(Found { bounds, mask })
@@ -68,6 +78,8 @@ pub fn no_region(picture: (u32, u32)) -> GrayImage {
 /// Evidence on pixels, and the region that each belongs to.
 struct Field {
     strengths: Vec<f32>,
+    /// What holds evidence, and the gaps to bridge.
+    near: Vec<bool>,
     /// From 1; 0 is none.
     regions: Vec<u32>,
     width: usize,
@@ -88,6 +100,23 @@ impl Field {
             if *strength < level {
                 *strength = 0.0;
             }
+        }
+    }
+
+    /// Counts what is up to `reach` pixels from evidence, along both axes, as connected to it.
+    fn bridge(&mut self, reach: usize) {
+        let Self { strengths, width, .. } = self;
+        let mut rows = vec![false; strengths.len()];
+        for index in (0..strengths.len()).filter(|&index| strengths[index] > 0.0) {
+            let start = index - index % *width;
+            let last = (index + reach).min(start + *width - 1);
+            rows[index.saturating_sub(reach).max(start)..=last].fill(true);
+        }
+        self.near = vec![false; rows.len()];
+        for index in (0..rows.len()).filter(|&index| rows[index]) {
+            let first = index - (index / *width).min(reach) * *width;
+            let last = (index + reach * *width + 1).min(rows.len());
+            self.near[first..last].iter_mut().step_by(*width).for_each(|near| *near = true);
         }
     }
 
@@ -116,11 +145,13 @@ impl Field {
         self.regions[start] = id;
         while let Some(index) = open.pop() {
             let (x, y) = place(index);
-            sum += f64::from(self.strengths[index]);
-            corners.left = corners.left.min(x);
-            corners.right = corners.right.max(x);
-            corners.top = corners.top.min(y);
-            corners.bottom = corners.bottom.max(y);
+            if self.strengths[index] > 0.0 {
+                sum += f64::from(self.strengths[index]);
+                corners.left = corners.left.min(x);
+                corners.right = corners.right.max(x);
+                corners.top = corners.top.min(y);
+                corners.bottom = corners.bottom.max(y);
+            }
             let neighbours = [
                 (x > 0).then(|| index - 1),
                 (x + 1 < self.width).then_some(index + 1),
@@ -128,7 +159,7 @@ impl Field {
                 Some(index + self.width).filter(|&below| below < self.strengths.len()),
             ];
             for next in neighbours.into_iter().flatten() {
-                if self.strengths[next] > 0.0 && self.regions[next] == 0 {
+                if self.near[next] && self.regions[next] == 0 {
                     self.regions[next] = id;
                     open.push(next);
                 }
@@ -201,6 +232,26 @@ mod tests {
         assert_eq!((x + width, y), (4096, 0), "the last cell is kept up to the edge");
         assert!((3830..=3850).contains(&x), "{x}: the middle of the cell is at 3840");
         assert!((120..=140).contains(&height), "{height}: the middle is at 128");
+    }
+
+    #[test]
+    fn narrow_gaps_do_not_part_a_region() {
+        let width = |second: usize| {
+            let cells = [(0, 0, 1.0), (second, 0, 1.0)];
+            let found = strongest(&evidence(&cells, (160, 160)), (160, 160), 0.99);
+            found.map_or(0, |found| found.bounds.width)
+        };
+        // Cells are 20 pixels wide, so that the first gap is one of 20, too wide for 160 pixels.
+        assert!(width(2) < 20, "{}", width(2));
+        let mut fine = evidence(&[], (160, 160));
+        (fine.width, fine.height) = (160, 1);
+        let apart =
+            |gap: usize| (0..160).map(move |x| if x == 0 || x == gap + 1 { 1.0 } else { 0.0 });
+        let mut width = |gap: usize| {
+            fine.strengths = apart(gap).collect();
+            strongest(&fine, (160, 160), 0.99).map_or(0, |found| found.bounds.width)
+        };
+        assert_eq!((width(6), width(9)), (8, 1));
     }
 
     #[test]

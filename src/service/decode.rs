@@ -10,6 +10,10 @@ use crate::batching::{BudgetExceeded, BytesPermit, MemoryBudget};
 use crate::model::{Pixels, Sample};
 use crate::preprocess::{Header, Prepared, Region, Warning, prepare, view};
 
+/// Bytes for each pixel of a view: three of its own, a number that is painted, and the file that is
+/// made of it, which may be as large.
+const VIEW_BYTES: u64 = 3 + 4 + 3;
+
 pub(super) struct Decoder {
     pub(super) model: Arc<ServedModel>,
     pub(super) budget: MemoryBudget,
@@ -48,7 +52,7 @@ impl Decoder {
         header: &Header,
         size: (u32, u32),
     ) -> Result<(RgbImage, BytesPermit), ServiceError> {
-        let view_bytes = 3 * u64::from(size.0) * u64::from(size.1);
+        let view_bytes = VIEW_BYTES * u64::from(size.0) * u64::from(size.1);
         let mut permit = self.acquire(header.decoded_bytes.saturating_add(view_bytes))?;
         let view = view(bytes, header, self.model.info.input.background, size)?;
         permit.shrink_to(view_bytes);

@@ -55,7 +55,8 @@ export class Card {
       this.find(".heat").hidden = this.find(".box").hidden = this.find(".slider").hidden = true;
       this.painted = true;
     } catch {
-      // The answer itself says what is wrong.
+      // Nothing can be shown; the answer says what is wrong.
+      this.node.classList.add("blank");
     }
   }
 

@@ -2,19 +2,26 @@
 
 // Inferno, a colour map whose lightness rises evenly.
 const STOPS = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 164]];
+// Its ends would be lost on black and on white pictures.
+const [DARKEST, LIGHTEST] = [0.15, 0.85];
 const COVER = 0.78;
 const FULL = 0.45;
 const LONGEST_SIDE = 256;
 
 function colour(strength) {
-  const at = strength * (STOPS.length - 1);
+  const at = (DARKEST + (LIGHTEST - DARKEST) * strength) * (STOPS.length - 1);
   const first = Math.min(Math.floor(at), STOPS.length - 2);
   return STOPS[first].map((from, i) => from + (STOPS[first + 1][i] - from) * (at - first));
 }
 
-/** Evidence at a point of the picture: bilinear, none where the network was shown nothing. */
+/** Whether a point lies in a rectangle with margins. */
+const within = ({ x: left, y: top, width, height }, x, y, [across, down] = [0, 0]) =>
+  x >= left - across && y >= top - down && x <= left + width + across && y <= top + height + down;
+
+/** Evidence at a point of the picture: bilinear, and none where the network was shown nothing. */
 function evidence({ width, height, strengths, area, shown }, x, y) {
-  if (x < shown.x || y < shown.y || x > shown.x + shown.width || y > shown.y + shown.height) return 0;
+  const half = [area.width / width / 2, area.height / height / 2];
+  if (!within(shown, x, y) || !within(area, x, y, half)) return 0;
   const place = (at, count) => {
     const cell = Math.min(Math.max(at * count - 0.5, 0), count - 1);
     const first = Math.floor(cell);

@@ -30,7 +30,7 @@ function describe() {
   const model = models.find(({ name }) => name === at("model").value);
   if (!model) return;
   const { description, labels, accuracy, parameters } = model;
-  const measured = accuracy ? ` Right on ${(100 * accuracy.top1).toFixed(1)} % of ${accuracy.pictures.toLocaleString("en")} ${accuracy.data}.` : "";
+  const measured = accuracy ? ` ${(100 * accuracy.top1).toFixed(1)} % right on ${accuracy.data}.` : "";
   const millions = parameters >= 1e6 ? `${(parameters / 1e6).toFixed(1)} million` : parameters.toLocaleString("en");
   at("model-note").textContent = `${description} ${labels.length} classes, ${millions} parameters.${measured}`;
 }
