@@ -23,5 +23,5 @@ done
 
 checks=not_a_server_error,status_code_conformance,content_type_conformance
 checks=$checks,response_headers_conformance,response_schema_conformance
-"$folder/venv/bin/st" run "http://$address/openapi.json" --checks "$checks" \
+"$folder/venv/bin/st" --config-file scripts/schemathesis.toml run "http://$address/openapi.json" --checks "$checks" \
     --max-examples "$examples" --phases examples,coverage,fuzzing --seed 1 --suppress-health-check all

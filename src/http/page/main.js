@@ -65,6 +65,8 @@ async function run(card) {
 }
 
 function take(files, name) {
+  // Where everything is in one column the answers are far below.
+  if (files.length && matchMedia("(max-width: 52rem)").matches) requestAnimationFrame(() => at("tools").scrollIntoView());
   for (const file of [...files].reverse()) {
     const card = new Card(file, name ?? file.name, at("model").value);
     add(card);
