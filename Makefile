@@ -4,13 +4,17 @@ CARGO ?= cargo
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help run build test fuzz lint fmt setup tools
+.PHONY: help run build test fuzz clients lint fmt setup tools docker docker-test manifests-test
 
 help:
-	@echo "make run    fetch libtorch, build, and serve the shipped models on $(LISTEN)"
-	@echo "make test   run all tests"
-	@echo "make fuzz   ask the service what its description allows and forbids (schemathesis)"
-	@echo "make lint   check formatting and lints"
+	@echo "make run             fetch libtorch, build, and serve the shipped models on $(LISTEN)"
+	@echo "make test            run all tests"
+	@echo "make fuzz            ask what the description allows and forbids (schemathesis)"
+	@echo "make clients         run the clients of Triton, KServe and TorchServe against the binary"
+	@echo "make lint            check formatting and lints"
+	@echo "make docker          build the image nin-serve"
+	@echo "make docker-test     build it, run it, kill and drain replicas behind the proxy"
+	@echo "make manifests-test  check the Kubernetes manifests against published schemas"
 
 run: build
 	@echo "Once it is ready, try in another terminal:"
@@ -28,9 +32,23 @@ test: setup
 fuzz: build
 	scripts/schemathesis.sh 40
 
+# Needs PyPI, for the clients.
+clients: build
+	$(PYTHON) tests/clients/run.py
+
 lint: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+docker:
+	docker/build.sh
+
+# Passes where no engine runs, and says so.
+docker-test:
+	$(PYTHON) docker/tests
+
+manifests-test:
+	$(PYTHON) docker/tests/manifests.py
 
 setup: tools
 	@$(PYTHON) scripts/libtorch.py

@@ -7,22 +7,25 @@ use anyhow::{bail, ensure};
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
 use crate::batching::BatchConfig;
 use crate::config::{BackendConfig, Config, MetricsAccess};
 use crate::engine::Health;
-use crate::http::{Api, Guard, HttpConfig, router};
+use crate::grpc;
+use crate::http::{Administration, Api, Guard, HttpConfig, router};
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
-use crate::models::{Cpus, Engine, Loader};
+use crate::models::{Cpus, Loader};
+use crate::reload::Reloader;
 use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
 use crate::threads::Threads;
 
 /// Everything but the port: what turns pictures into answers.
 pub struct Backend {
     api: Arc<Api>,
-    engines: Vec<Arc<Engine>>,
+    loader: Loader,
     registry: Registry,
 }
 
@@ -41,8 +44,7 @@ impl Backend {
             cpus: Cpus::new(threads.inference),
             metrics: metrics.clone(),
         };
-        let loaded = loader.load_all(&config.models.models).await?;
-        let (models, engines): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
+        let models = loader.load_all(&config.models.models).await?;
         let models = ModelSet::new(models, config.models.default_model.as_deref())?;
         let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
@@ -56,7 +58,7 @@ impl Backend {
             max_batch_images: config.requests.max_batch_images.get(),
         };
         let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics) });
-        Ok(Self { api, engines, registry })
+        Ok(Self { api, loader, registry })
     }
 
     /// The routes, and `more`, behind `guard`.
@@ -64,11 +66,11 @@ impl Backend {
         router(Arc::clone(&self.api), more, guard)
     }
 
-    /// Answers what was accepted, then ends the engines.
+    /// Answers what was accepted, and waits until the engines have ended.
     pub async fn stop(&self) {
         self.api.service.shutdown().await;
-        for engine in &self.engines {
-            engine.join().await;
+        for model in self.api.service.models().current().iter() {
+            ended(model.health.clone()).await;
         }
     }
 }
@@ -83,43 +85,76 @@ fn service_config(config: &BackendConfig, threads: Threads) -> ServiceConfig {
     }
 }
 
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Listeners {
+    pub http: TcpListener,
+    /// None: without gRPC.
+    pub grpc: Option<TcpListener>,
+}
+
 /// A service that is ready to answer.
 pub struct App {
     backend: Backend,
     server: Server,
+    grpc: Server,
     drain_timeout: Duration,
 }
 
 impl App {
     /// Builds the backend and puts the server before it. Must be called on a tokio runtime.
-    pub async fn build(config: Config, threads: Threads) -> anyhow::Result<Self> {
+    pub async fn build(
+        config: Config,
+        threads: Threads,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         // First what is quick to find wrong.
         let tls = config.tls.acceptor()?;
         let mut backend = Backend::start(&config.backend, threads).await?;
         let registry = std::mem::take(&mut backend.registry);
-        let more = match config.security.metrics_access {
-            MetricsAccess::Off => Router::new(),
-            MetricsAccess::Open | MetricsAccess::Key => metrics::endpoint(registry),
+        let mut more = Router::new();
+        if config.security.metrics_access != MetricsAccess::Off {
+            more = more.merge(metrics::routes(registry));
+        }
+        let administration = Administration {
+            api: Arc::clone(&backend.api),
+            repository: Arc::new(Reloader {
+                loader: backend.loader.clone(),
+                directory: config.backend.models.models.clone(),
+                service: Arc::clone(&backend.api.service),
+                shutdown: shutdown.clone(),
+                turn: Mutex::default(),
+            }),
         };
-        let server = Server {
-            router: backend.router(more, config.security.guard()),
-            connections: config.connections,
-            tls,
+        more = more.merge(administration.routes());
+        let server = |router| Server {
+            router,
+            connections: config.connections.clone(),
+            tls: tls.clone(),
             shutdown_delay: config.shutdown.shutdown_delay,
         };
-        Ok(Self { backend, server, drain_timeout: config.shutdown.drain_timeout })
+        let grpc = server(grpc::router(administration, config.security.guard()));
+        let server = server(backend.router(more, config.security.guard()));
+        let drain_timeout = config.shutdown.drain_timeout;
+        Ok(Self { backend, server, grpc, drain_timeout })
     }
 
     /// Serves until shutdown begins, then drains. An error if not all that was accepted could be
     /// answered, or if a part of the service had died.
-    pub async fn run(self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    pub async fn run(self, listeners: Listeners, shutdown: Shutdown) -> anyhow::Result<()> {
         let service = Arc::clone(&self.backend.api.service);
         for model in service.models().current().iter() {
-            shutdown.spawn(supervise(Arc::clone(model), Arc::clone(&service), shutdown.clone()));
+            watch_over(model, &service, &shutdown);
         }
         let limit = self.server.shutdown_delay + self.drain_timeout;
         let serve = async {
-            self.server.run(listener, shutdown.clone()).await;
+            let http = self.server.run(listeners.http, shutdown.clone());
+            let grpc = async {
+                if let Some(listener) = listeners.grpc {
+                    self.grpc.run(listener, shutdown.clone()).await;
+                }
+            };
+            tokio::join!(http, grpc);
             self.backend.stop().await;
         };
         let leave = async {
@@ -143,15 +178,23 @@ impl App {
 
 /// Turns the death of a model that is in service into a shutdown: what starts the process anew
 /// mends more than a process that answers nothing but errors.
-async fn supervise(model: Arc<ServedModel>, service: Arc<Service>, shutdown: Shutdown) {
-    let mut health = model.health.clone();
-    tokio::select! {
-        _ = health.wait_for(|health| *health == Health::Dead) => {}
-        () = model.batcher.closed() => {}
-    }
-    let in_service = service.models().current().iter().any(|other| Arc::ptr_eq(other, &model));
-    if in_service && !shutdown.has_begun() {
-        tracing::error!(model = model.info.name, "the engine has died, shutting down");
-        shutdown.fail();
-    }
+pub(crate) fn watch_over(model: &Arc<ServedModel>, service: &Arc<Service>, shutdown: &Shutdown) {
+    let health = model.health.clone();
+    // A model that is replaced by a reload shall end.
+    let (model, service, switch) = (Arc::downgrade(model), Arc::clone(service), shutdown.clone());
+    shutdown.spawn(async move {
+        ended(health).await;
+        let Some(model) = model.upgrade() else { return };
+        let in_service = service.models().current().iter().any(|other| Arc::ptr_eq(other, &model));
+        if in_service && !switch.has_begun() {
+            tracing::error!(model = model.info.name, "the engine has died, shutting down");
+            switch.fail();
+        }
+    });
+}
+
+/// Waits until the engine's thread has ended.
+async fn ended(mut health: watch::Receiver<Health>) {
+    // An error says that the thread has gone without a word.
+    let _ = health.wait_for(|health| *health == Health::Dead).await;
 }

@@ -12,7 +12,7 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use crate::http::{self, Guard, HEALTH, LIVE, READY};
+use crate::http::{DOCS, Guard, OPEN, PAGE};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
@@ -24,6 +24,10 @@ pub struct Config {
     /// Address and port to listen on. Port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "NIN_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+
+    /// Speak the Open Inference Protocol over gRPC, too, on this address and port
+    #[arg(long, value_name = "ADDRESS", env = "NIN_GRPC_LISTEN")]
+    pub grpc_listen: Option<SocketAddr>,
 
     #[command(flatten)]
     pub backend: BackendConfig,
@@ -139,11 +143,11 @@ pub struct RequestConfig {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Threads")]
 pub struct ThreadConfig {
-    /// Threads that decode pictures. Without it: half of the CPUs that the quota leaves
+    /// Threads that decode pictures. Without it: as many as the process may use CPUs
     #[arg(long, value_name = "COUNT", env = "NIN_DECODE_THREADS")]
     pub decode_threads: Option<NonZeroUsize>,
 
-    /// Threads that run a batch. Without it: the CPUs that do not decode
+    /// Threads that run a batch. Without it: as many as the process may use CPUs
     #[arg(long, value_name = "COUNT", env = "NIN_INFERENCE_THREADS")]
     pub inference_threads: Option<NonZeroUsize>,
 }
@@ -157,7 +161,7 @@ pub struct SecurityConfig {
     #[arg(long, value_name = "KEY", env = "NIN_API_KEY", hide_env_values = true)]
     pub api_key: Option<ApiKey>,
 
-    /// Turn on the administration routes, for those who have this key
+    /// Turn on reloading, loading and unloading of models, for those who have this key
     #[arg(long, value_name = "KEY", env = "NIN_ADMIN_KEY", hide_env_values = true)]
     pub admin_key: Option<ApiKey>,
 
@@ -174,14 +178,12 @@ pub struct SecurityConfig {
 
 impl SecurityConfig {
     pub fn guard(&self) -> Guard {
-        let mut open = vec![HEALTH, LIVE, READY];
-        open.extend(http::PAGE);
-        open.extend(http::DOCS);
+        let mut open = [&OPEN[..], &PAGE, &DOCS].concat();
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }
-        let api_key = self.api_key.clone();
-        Guard { api_key, open, cors_origins: self.cors_origin.clone() }
+        let (api_key, admin_key) = (self.api_key.clone(), self.admin_key.clone());
+        Guard { api_key, admin_key, open, cors_origins: self.cors_origin.clone() }
     }
 }
 

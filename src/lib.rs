@@ -1,4 +1,25 @@
 //! Serves Network-in-Network image classifiers.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! upload bytes ─ http ─▶ service ─▶ preprocess ─▶ batching ─▶ engine (model) ─▶ JSON
+//!                (axum)  (byte      (decode       (queue)     (libtorch thread)
+//!                        budget)     pool)
+//! ```
+//!
+//! | module | owns | may use |
+//! | --- | --- | --- |
+//! | [`cli`], [`commands`], [`config`] | arguments → validated settings; a file per subcommand | all below |
+//! | [`app`], [`models`], [`lifecycle`], [`telemetry`], [`metrics`], [`threads`] | build → run → drain | `http`, `service`, `model` |
+//! | [`http`] | routes, uploads, problems, OpenAPI | `service` |
+//! | [`service`] | from the bytes of a picture to what the network says | `preprocess`, `batching` |
+//! | [`batching`], [`engine`] | the queue; the thread that owns a network | nothing of ours |
+//! | [`preprocess`] | bytes → pixels | `image` and codecs |
+//! | [`model`] | architectures as data, weights, forward pass, the model folder | `tch` |
+//! | [`training`] | data sets, the loop, evaluation, export | `model`, `preprocess`, `tch` |
+//!
+//! Only `model`, `models` and `training` know tensors; only `http`, `app` and `lifecycle` know HTTP.
 
 pub mod app;
 pub mod batching;
@@ -7,6 +28,7 @@ pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod explain;
+pub mod grpc;
 pub mod http;
 pub mod lifecycle;
 pub mod memory;
@@ -14,6 +36,7 @@ pub mod metrics;
 pub mod model;
 pub mod models;
 pub mod preprocess;
+pub mod reload;
 pub mod service;
 pub mod telemetry;
 pub mod threads;

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
@@ -10,17 +11,12 @@ use futures_util::future::join_all;
 use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{
-    Classifier, ClassifierError, ModelFolder, Precision, Prediction, Sample, folder,
-};
-use crate::service::{ModelInfo, ServedModel};
+use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
+use crate::service::{ModelInfo, ServedModel, Statistics};
 use crate::warm_up::BatchSizes;
 
-/// The thread of a network.
-pub type Engine = EngineThread<Sample, Prediction>;
-
-/// A model that answers, and its thread.
-pub type Loaded = (ServedModel, Arc<Engine>);
+/// The thread of a network. It ends by itself once its model's queue is closed and empty.
+type Engine = EngineThread<Sample, Prediction>;
 
 /// Brings models into service, all with the same settings.
 #[derive(Debug, Clone)]
@@ -55,7 +51,7 @@ impl Cpus {
 
 impl Loader {
     /// Loads every model of a folder of models; the first that is broken is the error.
-    pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<Loaded>> {
+    pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<ServedModel>> {
         let directory = directory.to_owned();
         let folders = tokio::task::spawn_blocking(move || folder::load_all(&directory)).await??;
         // All at once. Also when one fails the others are waited for: a process that ends while
@@ -65,7 +61,7 @@ impl Loader {
     }
 
     /// Starts the engine of a checked folder and, once it is warm, its queue.
-    pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<Loaded> {
+    pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<ServedModel> {
         let info = ModelInfo::new(&folder, self.precision);
         let metrics = self.metrics.of_model(&info.name);
         let largest = Arc::new(OnceLock::new());
@@ -73,13 +69,14 @@ impl Loader {
         let engine = Engine::start(&info.name, factory)
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
-        let engine = Arc::new(engine);
         let largest = largest.get().copied().unwrap_or(NonZeroUsize::MIN);
         tracing::info!(model = info.name, largest_batch = largest, "warm");
         let batching = BatchConfig { max_batch: largest, ..self.batching };
-        let batcher = Batcher::spawn(Arc::clone(&engine), batching, Arc::new(metrics));
         let health = engine.health();
-        Ok((ServedModel { info, batcher, health }, engine))
+        let statistics = Arc::<Statistics>::default();
+        let observer = Arc::new((metrics, Arc::clone(&statistics)));
+        let batcher = Batcher::spawn(Arc::new(engine), batching, observer);
+        Ok(ServedModel { info, batcher, health, statistics })
     }
 
     /// Builds the network on its thread, at the start and after each panic. `largest` becomes
@@ -94,12 +91,15 @@ impl Loader {
         move || {
             // A setting of the thread, not of the process.
             tch::set_num_threads(i32::try_from(cpus.threads.get()).unwrap_or(i32::MAX));
-            let (classifier, sizes) = cpus.in_turn(|| {
-                let classifier = Classifier::new(&folder, precision)?;
-                let run = |size| classifier.check_golden(&folder, size);
-                let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
-                Ok::<_, ClassifierError>((classifier, sizes))
-            })?;
+            let classifier = cpus.in_turn(|| Classifier::new(&folder, precision))?;
+            // Turn by turn: a reload shall not hold up those that serve for longer than a batch.
+            let run = |size| {
+                cpus.in_turn(|| {
+                    let started = Instant::now();
+                    classifier.check_golden(&folder, size).map(|()| started.elapsed())
+                })
+            };
+            let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
             if largest.set(sizes.largest()).is_err() {
                 metrics.restarted();
             }

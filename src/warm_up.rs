@@ -12,7 +12,7 @@
 //! and nothing faster. It bounds the warm-up, too, to twice that for each network.
 
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest that one batch may take.
 const LONGEST_RUN: Duration = Duration::from_millis(250);
@@ -22,20 +22,19 @@ const LONGEST_RUN: Duration = Duration::from_millis(250);
 pub struct BatchSizes(Vec<NonZeroUsize>);
 
 impl BatchSizes {
-    /// Runs ever larger batches, up to `max`.
+    /// Runs ever larger batches, up to `max`; `run` says how long it took.
     pub fn warm_up<E>(
         max: NonZeroUsize,
-        mut run: impl FnMut(usize) -> Result<(), E>,
+        mut run: impl FnMut(usize) -> Result<Duration, E>,
     ) -> Result<Self, E> {
         // The very first run sets libtorch up; its time says nothing.
         run(1)?;
         let mut sizes = Vec::new();
         let mut next = Some(NonZeroUsize::MIN);
         while let Some(size) = next {
-            let started = Instant::now();
-            run(size.get())?;
+            let took = run(size.get())?;
             sizes.push(size);
-            next = larger(size, started.elapsed(), max);
+            next = larger(size, took, max);
         }
         Ok(Self(sizes))
     }
@@ -70,7 +69,7 @@ mod tests {
 
     fn sizes(max: usize) -> BatchSizes {
         let max = NonZeroUsize::new(max).expect("not zero");
-        let Ok(sizes) = BatchSizes::warm_up(max, |_| Ok::<_, Infallible>(()));
+        let Ok(sizes) = BatchSizes::warm_up(max, |_| Ok::<_, Infallible>(Duration::ZERO));
         sizes
     }
 
@@ -96,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_failure_ends_the_warm_up() {
-        let fails = |size| if size == 4 { Err(size) } else { Ok(()) };
+        let fails = |size| if size == 4 { Err(size) } else { Ok(Duration::ZERO) };
         assert_eq!(BatchSizes::warm_up(NonZeroUsize::MAX, fails), Err(4));
     }
 }

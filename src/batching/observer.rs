@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a job left the queue without being computed.
@@ -45,3 +46,26 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Observes nothing.
 impl Observer for () {}
+
+/// Tells both.
+impl<A: Observer, B: Observer> Observer for (A, Arc<B>) {
+    fn queue_wait(&self, wait: Duration) {
+        self.0.queue_wait(wait);
+        self.1.queue_wait(wait);
+    }
+
+    fn batch(&self, size: usize, inference: Duration) {
+        self.0.batch(size, inference);
+        self.1.batch(size, inference);
+    }
+
+    fn failed(&self) {
+        self.0.failed();
+        self.1.failed();
+    }
+
+    fn dropped(&self, reason: Dropped) {
+        self.0.dropped(reason);
+        self.1.dropped(reason);
+    }
+}

@@ -1,9 +1,11 @@
 //! `nin-serve serve`: the HTTP service.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 
-use crate::app::App;
+use crate::app::{App, Listeners};
 use crate::config::Config;
 use crate::lifecycle::{Shutdown, listen_to_signals};
 use crate::telemetry::{self, LogConfig};
@@ -48,14 +50,23 @@ async fn serve(config: Config, threads: Threads) -> anyhow::Result<()> {
     listen_to_signals(&shutdown).context("listening to signals")?;
     // Before the models, so that a port in use is told at once. Who connects meanwhile is
     // answered as soon as the models are ready.
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("--listen {}", config.listen))?;
-    let address = listener.local_addr().context("reading the own address")?;
+    let listeners = Listeners {
+        http: bind("--listen", config.listen).await?,
+        grpc: match config.grpc_listen {
+            Some(address) => Some(bind("--grpc-listen", address).await?),
+            None => None,
+        },
+    };
+    let address = listeners.http.local_addr().context("reading the own address")?;
+    let grpc = listeners.grpc.as_ref().and_then(|listener| listener.local_addr().ok());
     let app = tokio::select! {
-        app = App::build(config, threads) => app?,
+        app = App::build(config, threads, &shutdown) => app?,
         () = shutdown.aborted() => bail!("aborted while starting"),
     };
-    tracing::info!(%address, "ready");
-    app.run(listener, shutdown).await
+    tracing::info!(%address, grpc = grpc.map(tracing::field::display), "ready");
+    app.run(listeners, shutdown).await
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
 }

@@ -11,7 +11,7 @@ pub const LONGEST_SIDE: u32 = 1280;
 /// The part of inferno that is used: its ends would be lost on black and on white pictures.
 const COLOURS: (f32, f32) = (0.15, 0.85);
 /// How much of the strongest colour covers the picture.
-const COVER: f32 = 0.78;
+const COVER: f32 = 0.7;
 /// Evidence from which on colours cover fully.
 const FULL: f32 = 0.45;
 

@@ -15,7 +15,7 @@ use crate::service::ServiceError;
 const FIRST_CHARGE: u64 = 16 << 10;
 
 /// Bounds of one body.
-pub(super) struct Limits<'a> {
+pub(crate) struct Limits<'a> {
     pub(super) max_bytes: u64,
     pub(super) until: Instant,
     pub(super) budget: &'a MemoryBudget,
@@ -25,22 +25,22 @@ pub(super) struct Limits<'a> {
 
 /// Memory taken from the budget for a body, given back when the last bytes of it are dropped.
 #[derive(Debug, Default)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     permits: Vec<BytesPermit>,
     bytes: u64,
 }
 
 /// A whole body.
 #[derive(Debug)]
-pub(super) struct Received {
-    pub(super) bytes: Vec<u8>,
-    pub(super) charge: Charge,
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) charge: Charge,
 }
 
 impl Received {
     /// Memory is charged as bytes arrive, not as they are announced, so that a client can't hold
     /// much of the budget by sending little.
-    pub(super) async fn read(body: Body, limits: Limits<'_>) -> Result<Self, UploadError> {
+    pub(crate) async fn read(body: Body, limits: Limits<'_>) -> Result<Self, UploadError> {
         let too_large = UploadError::TooLarge { limit: limits.max_bytes };
         let announced = body.size_hint().lower();
         if announced > limits.max_bytes {
@@ -81,7 +81,7 @@ impl Charge {
 }
 
 /// Binds `bytes`, made of a body, to the memory charged for it.
-pub(super) fn charged(bytes: Bytes, charge: &Arc<Charge>) -> Bytes {
+pub(crate) fn charged(bytes: Bytes, charge: &Arc<Charge>) -> Bytes {
     Bytes::from_owner(Charged { bytes, _charge: Arc::clone(charge) })
 }
 

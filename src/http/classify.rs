@@ -87,9 +87,9 @@ pub(super) async fn classify(
 }
 
 /// A request that was let in, with the model that it asks.
-pub(super) struct Admitted {
-    pub(super) ticket: Ticket,
-    pub(super) model: Arc<ServedModel>,
+pub(crate) struct Admitted {
+    pub(crate) ticket: Ticket,
+    pub(crate) model: Arc<ServedModel>,
 }
 
 /// Lets the request in, unless its model is not there or the service shuts down. Without a name it
@@ -101,8 +101,20 @@ pub(super) fn admit(
     patience: Option<Duration>,
 ) -> Result<Admitted, Problem> {
     let ticket = api.service.accept(patience)?;
-    let models = api.service.models().current();
-    let model = Arc::clone(models.get(model)?);
-    context.record(|work| work.model = Some(model.info.name.clone()));
-    Ok(Admitted { ticket, model })
+    Admitted::new(api, context, ticket, model)
+}
+
+impl Admitted {
+    /// Without a name it is the default model that is asked.
+    pub(crate) fn new(
+        api: &Api,
+        context: &RequestContext,
+        ticket: Ticket,
+        model: Option<&str>,
+    ) -> Result<Self, Problem> {
+        let models = api.service.models().current();
+        let model = Arc::clone(models.get(model)?);
+        context.record(|work| work.model = Some(model.info.name.clone()));
+        Ok(Self { ticket, model })
+    }
 }

@@ -168,7 +168,9 @@ impl Access {
         if let Ok(id) = HeaderValue::from_str(self.context.id()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
-        self.outcome = Some((response.status(), problem.map(|problem| problem.code())));
+        // Over gRPC the response itself is always 200.
+        let code = problem.map(|problem| problem.code());
+        self.outcome = Some((code.map_or(response.status(), Code::status), code));
     }
 }
 

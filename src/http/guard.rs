@@ -22,10 +22,21 @@ const LARGEST_HEADERS: usize = 32 * 1024;
 pub struct Guard {
     /// None: everyone.
     pub api_key: Option<ApiKey>,
+    /// Opens what the API key opens, too.
+    pub admin_key: Option<ApiKey>,
     /// Paths that need no key.
     pub open: Vec<&'static str>,
     /// Origins of web pages that may call the service; `*` is every origin.
     pub cors_origins: Vec<HeaderValue>,
+}
+
+/// Whether a request may administer: an extension of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admin {
+    Yes,
+    No,
+    /// Nobody may.
+    Off,
 }
 
 impl Guard {
@@ -45,7 +56,8 @@ impl Guard {
         Some(cors.allow_headers(headers).expose_headers(Any))
     }
 
-    fn check(&self, request: &Request) -> Result<(), Problem> {
+    /// What the request may do, unless it may not come in.
+    fn check(&self, request: &Request) -> Result<Admin, Problem> {
         let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
         if uri > LONGEST_URI {
             let detail = format!("the URI has {uri} bytes, at most {LONGEST_URI} are taken");
@@ -58,13 +70,17 @@ impl Guard {
                 format!("the headers have {headers} bytes, at most {LARGEST_HEADERS} are taken");
             return Err(Problem::new(Code::HeadersTooLarge, detail));
         }
+        let admin = match &self.admin_key {
+            None => Admin::Off,
+            Some(key) if shows(request.headers(), key) => Admin::Yes,
+            Some(_) => Admin::No,
+        };
+        let open = admin == Admin::Yes || self.open.contains(&request.uri().path());
         match &self.api_key {
-            Some(key)
-                if !self.open.contains(&request.uri().path()) && !shows(request.headers(), key) =>
-            {
+            Some(key) if !open && !shows(request.headers(), key) => {
                 Err(Problem::new(Code::Unauthorized, "the API key is missing or wrong"))
             }
-            _ => Ok(()),
+            _ => Ok(admin),
         }
     }
 }
@@ -83,14 +99,13 @@ fn shows(headers: &HeaderMap, key: &ApiKey) -> bool {
 /// The layer.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match guard.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) if problem.code() == Code::Unauthorized => {
-            let challenge = [(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-            (challenge, problem).into_response()
+        Ok(admin) => {
+            request.extensions_mut().insert(admin);
+            next.run(request).await
         }
         Err(problem) => problem.into_response(),
     }

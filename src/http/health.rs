@@ -167,7 +167,7 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Response {
 }
 
 /// An answer that no cache may keep.
-fn fresh(code: StatusCode, body: impl Serialize) -> Response {
+pub(super) fn fresh(code: StatusCode, body: impl Serialize) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     (code, [(header::CACHE_CONTROL, no_store)], Json(body)).into_response()
 }

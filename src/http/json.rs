@@ -26,7 +26,7 @@ const EXAMPLE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAwAAAAMCAAAAABzHgM7AAAAFUlEQVR42
 pub struct OneImage<'a> {
     /// Base64 of the picture's file, or a `data:` URL of it. White space is ignored.
     #[serde(borrow)]
-    #[schema(value_type = String, content_encoding = "base64", examples(EXAMPLE))]
+    #[schema(value_type = String, content_encoding = "base64", examples(json!(EXAMPLE)))]
     image: Option<Cow<'a, str>>,
 }
 
@@ -64,23 +64,25 @@ fn missing(field: &str) -> UploadError {
 }
 
 fn upload(name: String, text: &str) -> Upload {
-    let (declared, data) = match split_data_url(text) {
-        Ok(split) => split,
+    match picture(text) {
+        Ok((declared, bytes)) => Upload { name, declared, bytes: Ok(bytes.into()) },
         Err(reason) => {
             let error = UploadError::Base64 { place: name.clone(), reason };
-            return Upload { name, declared: None, bytes: Err(error) };
+            Upload { name, declared: None, bytes: Err(error) }
         }
-    };
+    }
+}
+
+/// The bytes of base64 or of a `data:` URL, with the media type of the latter; or what is wrong.
+pub(super) fn picture(text: &str) -> Result<(Option<String>, Vec<u8>), String> {
+    let (declared, data) = split_data_url(text)?;
     let data = if data.bytes().any(|byte| byte.is_ascii_whitespace()) {
         Cow::Owned(data.split_ascii_whitespace().collect())
     } else {
         Cow::Borrowed(data)
     };
-    let bytes = BASE64
-        .decode(data.as_bytes())
-        .map(Into::into)
-        .map_err(|error| UploadError::Base64 { place: name.clone(), reason: error.to_string() });
-    Upload { name, declared, bytes }
+    let bytes = BASE64.decode(data.as_bytes()).map_err(|error| error.to_string())?;
+    Ok((declared, bytes))
 }
 
 /// The media type and the data of `data:<type>;base64,<data>` (RFC 2397); all else is data.

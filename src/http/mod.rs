@@ -4,6 +4,7 @@
 //! track (request id, log, problem body) ─▶ nosniff ─▶ panics ─▶ guard ─▶ route ─▶ upload ─▶ service
 //! ```
 
+mod admin;
 mod answer;
 mod batch;
 mod body;
@@ -14,6 +15,7 @@ mod explain;
 mod guard;
 mod health;
 mod json;
+mod kserve;
 mod linger;
 mod media;
 mod models;
@@ -22,7 +24,9 @@ mod openapi;
 mod page;
 mod params;
 mod problem;
+mod torchserve;
 mod upload;
+pub(crate) mod v2;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -37,15 +41,21 @@ use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+pub(crate) use admin::state_name;
+pub use admin::{Administration, Repository, RepositoryError};
+pub(crate) use body::{Charge, Limits, Received, charged};
+pub(crate) use classify::Admitted;
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
 pub use docs::OPEN as DOCS;
+pub(crate) use guard::Admin;
 pub use guard::Guard;
 pub use openapi::document;
 pub use page::OPEN as PAGE;
 pub use problem::{Code, Problem, ProblemBody};
 
 use crate::batching::panic_message;
-use crate::service::Service;
+use crate::grpc;
+use crate::service::{Service, Ticket};
 use openapi::Document;
 
 #[derive(Debug, Clone, Copy)]
@@ -65,14 +75,37 @@ pub struct Api {
     pub observer: Arc<dyn RequestObserver>,
 }
 
+impl Api {
+    /// For the body of a request; `retry_after` is what to say when there is no memory.
+    pub(crate) fn limits(&self, ticket: &Ticket, retry_after: Duration) -> Limits<'_> {
+        Limits {
+            max_bytes: self.config.max_body.min(self.service.budget().total()),
+            until: ticket.deadline().min(ticket.arrived() + self.config.body_timeout),
+            budget: self.service.budget(),
+            retry_after,
+        }
+    }
+}
+
 pub const HEALTH: &str = "/health";
 pub const LIVE: &str = "/health/live";
 pub const READY: &str = "/health/ready";
+/// Tell whether the service is well, and nothing else.
+pub const OPEN: [&str; 9] = [
+    HEALTH,
+    LIVE,
+    READY,
+    v2::LIVE,
+    v2::READY,
+    torchserve::PING,
+    grpc::HEALTH,
+    grpc::SERVER_LIVE,
+    grpc::SERVER_READY,
+];
 
 /// Every URL of the service. `more` is where other parts hang theirs in; they get the same
 /// treatment. `guard` stands before all of them.
 pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
-    let cors = guard.cors();
     let routes = Router::new()
         .route("/classify", post(classify::classify))
         .route("/classify/batch", post(batch::classify_batch))
@@ -83,11 +116,21 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
         .route(LIVE, get(health::live))
         .route(READY, get(health::ready))
         .route("/openapi.json", get(openapi::openapi).layer(Extension(Document::new())));
-    let mut routes = routes
+    let routes = routes
+        .merge(v2::routes())
+        .merge(kserve::routes())
+        .merge(torchserve::routes())
         .merge(page::routes())
         .merge(docs::routes())
         .with_state(Arc::clone(&api))
-        .merge(more)
+        .merge(more);
+    guarded(api, routes, guard)
+}
+
+/// Puts what every route has around `routes`: `guard`, the log, problems, and the rest.
+pub(crate) fn guarded(api: Arc<Api>, routes: Router, guard: Guard) -> Router {
+    let cors = guard.cors();
+    let mut routes = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(Arc::new(guard), guard::check));
@@ -105,7 +148,7 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
 
 /// Whether a route is asked again and again by machines that watch the service.
 fn is_probe(route: &str) -> bool {
-    matches!(route, HEALTH | LIVE | READY | "/metrics")
+    OPEN.contains(&route) || route == "/metrics"
 }
 
 async fn not_found(Extension(context): Extension<RequestContext>) -> Problem {

@@ -23,9 +23,11 @@ use super::problem::ProblemBody;
         super::explain::explain,
         super::models::models,
         super::models::model,
+        super::admin::reload,
         super::health::health,
         super::health::live,
         super::health::ready,
+        crate::metrics::http::metrics,
         openapi,
     ),
     tags(

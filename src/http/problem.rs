@@ -1,16 +1,21 @@
 //! Errors as `application/problem+json` (RFC 9457), and the one place that gives each its status.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::context::RequestContext;
+use super::torchserve;
 use super::upload::UploadError;
+use super::v2::TensorError;
+use crate::grpc;
 use crate::preprocess::PictureError;
 use crate::service::ServiceError;
 
@@ -25,8 +30,10 @@ pub enum Code {
     InvalidJson,
     InvalidMultipart,
     InvalidParameter,
+    InvalidTensor,
     IncompleteBody,
     Unauthorized,
+    Forbidden,
     NotFound,
     UnknownModel,
     MethodNotAllowed,
@@ -36,10 +43,13 @@ pub enum Code {
     UriTooLong,
     HeadersTooLarge,
     UnsupportedImage,
+    UnsupportedEncoding,
     CorruptImage,
+    BrokenModel,
     InferenceFailed,
     InternalError,
     Overloaded,
+    NotReady,
     ShuttingDown,
     DeadlineExceeded,
 }
@@ -56,8 +66,10 @@ impl Code {
             Self::InvalidJson => ("invalid-json", S::BAD_REQUEST, "Invalid JSON"),
             Self::InvalidMultipart => ("invalid-multipart", S::BAD_REQUEST, "Invalid multipart"),
             Self::InvalidParameter => ("invalid-parameter", S::BAD_REQUEST, "Invalid parameter"),
+            Self::InvalidTensor => ("invalid-tensor", S::BAD_REQUEST, "Invalid tensor"),
             Self::IncompleteBody => ("incomplete-body", S::BAD_REQUEST, "The body broke off"),
             Self::Unauthorized => ("unauthorized", S::UNAUTHORIZED, "An API key is needed"),
+            Self::Forbidden => ("forbidden", S::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not-found", S::NOT_FOUND, "There is nothing here"),
             Self::UnknownModel => ("unknown-model", S::NOT_FOUND, "Unknown model"),
             Self::MethodNotAllowed => {
@@ -81,14 +93,21 @@ impl Code {
                 S::UNSUPPORTED_MEDIA_TYPE,
                 "Not a picture in a supported format",
             ),
+            Self::UnsupportedEncoding => {
+                ("unsupported-encoding", S::UNSUPPORTED_MEDIA_TYPE, "The body is compressed")
+            }
             Self::CorruptImage => {
                 ("corrupt-image", S::UNPROCESSABLE_ENTITY, "The picture is broken")
+            }
+            Self::BrokenModel => {
+                ("broken-model", S::UNPROCESSABLE_ENTITY, "The model's folder is broken")
             }
             Self::InferenceFailed => {
                 ("inference-failed", S::INTERNAL_SERVER_ERROR, "The network failed")
             }
             Self::InternalError => ("internal-error", S::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
+            Self::NotReady => ("not-ready", S::SERVICE_UNAVAILABLE, "Not ready"),
             Self::ShuttingDown => ("shutting-down", S::SERVICE_UNAVAILABLE, "Shutting down"),
             Self::DeadlineExceeded => {
                 ("deadline-exceeded", S::GATEWAY_TIMEOUT, "The deadline passed")
@@ -149,6 +168,11 @@ impl Problem {
         Self::new(Code::InternalError, "the service met an error of its own, which is in its log")
     }
 
+    /// Says which part of a request it is about.
+    pub fn of(self, part: impl fmt::Display) -> Self {
+        Self { detail: format!("{part}: {}", self.detail).into(), ..self }
+    }
+
     pub fn code(&self) -> Code {
         self.code
     }
@@ -166,16 +190,56 @@ impl Problem {
         }
     }
 
-    /// The whole answer.
+    /// The whole answer, in the dialect of its route.
     pub(super) fn render(&self, context: &RequestContext) -> Response {
-        let mut response = (self.code.status(), Json(self.body(context))).into_response();
+        let status = self.code.status();
+        let mut response = match Dialect::of(context.path()) {
+            Dialect::Problem => {
+                let kind = HeaderValue::from_static("application/problem+json");
+                let kind = [(header::CONTENT_TYPE, kind)];
+                (status, kind, Json(self.body(context))).into_response()
+            }
+            Dialect::Error => (status, Json(json!({"error": self.detail}))).into_response(),
+            Dialect::Grpc => grpc::status(self.code, &self.detail).into_http(),
+            Dialect::TorchServe => {
+                let kind = torchserve::exception(status);
+                let body = json!({"code": status.as_u16(), "type": kind, "message": self.detail});
+                (status, Json(body)).into_response()
+            }
+        };
         let headers = response.headers_mut();
-        let kind = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, kind);
+        if self.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, after.as_secs().into());
         }
         response
+    }
+}
+
+/// How errors are written.
+enum Dialect {
+    /// RFC 9457.
+    Problem,
+    /// `{"error": …}`, as in the Open Inference Protocol and in KServe's.
+    Error,
+    TorchServe,
+    /// A status in the headers.
+    Grpc,
+}
+
+impl Dialect {
+    fn of(path: &str) -> Self {
+        let segment = path.split('/').nth(1);
+        match segment {
+            Some("v1" | "v2") => Self::Error,
+            Some("predictions" | "ping") => Self::TorchServe,
+            Some(service) if service.starts_with("inference.") || service.starts_with("grpc.") => {
+                Self::Grpc
+            }
+            _ => Self::Problem,
+        }
     }
 }
 
@@ -228,6 +292,17 @@ impl From<UploadError> for Problem {
             UploadError::TooLarge { .. } => Code::BodyTooLarge,
             UploadError::TooSlow => Code::RequestTimeout,
             UploadError::BrokeOff => Code::IncompleteBody,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<TensorError> for Problem {
+    fn from(error: TensorError) -> Self {
+        let code = match error {
+            TensorError::Json(_) => Code::InvalidJson,
+            TensorError::TooMany { .. } => Code::TooManyImages,
+            _ => Code::InvalidTensor,
         };
         Self::new(code, error.to_string())
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 
-use super::body::{Charge, Limits, Received, charged};
+use super::body::{Charge, Received, charged};
 use super::classify::Admitted;
 use super::{Api, json, media, multipart};
 use crate::service::ServiceError;
@@ -78,31 +78,37 @@ enum Form {
 /// Reads the body and takes the pictures out of it: at least one, at most what `shape` says.
 pub(super) async fn receive(
     api: &Api,
-    Admitted { ticket, model }: &Admitted,
+    admitted: &Admitted,
     shape: Shape,
     request: Request,
 ) -> Result<Vec<Upload>, UploadError> {
     let (parts, body) = request.into_parts();
-    let limits = Limits {
-        max_bytes: api.config.max_body.min(api.service.budget().total()),
-        until: ticket.deadline().min(ticket.arrived() + api.config.body_timeout),
-        budget: api.service.budget(),
-        retry_after: api.service.retry_after(model),
-    };
-    let Received { bytes, charge } = Received::read(body, limits).await?;
-    if bytes.is_empty() {
-        return Err(UploadError::EmptyBody);
-    }
+    let Received { bytes, charge } = read_body(api, admitted, body).await?;
     let form = Form::of(content_type(&parts.headers), &bytes)?;
     let uploads = match form {
         Form::Raw { .. } => form.parse(bytes, charge, shape)?,
         // Megabytes of text or parts are work for the decoding threads.
-        _ => api.service.off_runtime(ticket, move || form.parse(bytes, charge, shape)).await??,
+        _ => {
+            api.service
+                .off_runtime(&admitted.ticket, move || form.parse(bytes, charge, shape))
+                .await??
+        }
     };
     if uploads.is_empty() {
         return Err(UploadError::MissingImage("there is no picture in the body".to_owned()));
     }
     Ok(uploads)
+}
+
+/// Reads the whole of a body, which must not be empty.
+pub(crate) async fn read_body(
+    api: &Api,
+    Admitted { ticket, model }: &Admitted,
+    body: Body,
+) -> Result<Received, UploadError> {
+    let limits = api.limits(ticket, api.service.retry_after(model));
+    let received = Received::read(body, limits).await?;
+    if received.bytes.is_empty() { Err(UploadError::EmptyBody) } else { Ok(received) }
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -3,8 +3,8 @@
 //! A connection costs memory and a file descriptor even when it does nothing, and a hostile
 //! client opens many and does nothing on them, slowly. So each must bring a whole request head
 //! in time, and at the limit the one that has kept us waiting longest makes room: the honest
-//! 501st client gets in at once, no matter what the 500 before it are up to. One with a request
-//! being answered is never cut.
+//! 501st client gets in at once, no matter what the 500 before it are up to. Who sends a body
+//! slowly keeps us waiting, too; one whose request has come whole is never cut.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -49,24 +49,24 @@ impl Connections {
         })
     }
 
-    /// A place for one more. At the limit the longest idle connection is cut for it; if all are
-    /// busy it waits for one that ends, while the kernel queues those that come after.
+    /// A place for one more. At the limit the connection that has kept us waiting longest is cut
+    /// for it; if none does, it waits for one that ends, while the kernel queues those that come after.
     pub(super) async fn admit(self: &Arc<Self>) -> Place {
         loop {
             if let Some(place) = self.try_admit() {
                 return place;
             }
-            self.cut_longest_idle();
+            self.cut_longest_waiting();
             self.room.notified().await;
         }
     }
 
-    /// Frees one place, if a connection is idle.
-    pub(super) fn cut_longest_idle(&self) {
+    /// Frees one place, if a connection keeps us waiting.
+    pub(super) fn cut_longest_waiting(&self) {
         let table = self.table();
-        let idle =
-            table.open.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
-        if let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) {
+        let waiting =
+            table.open.values().filter_map(|activity| Some((activity.waiting_since()?, activity)));
+        if let Some((_, longest)) = waiting.min_by_key(|(since, _)| *since) {
             longest.cut.cancel();
         }
     }
@@ -99,8 +99,17 @@ pub(super) struct Place {
 impl Place {
     /// A request has come; it is being answered until the guard is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
-        self.activity.state.send_modify(|state| state.requests += 1);
+        self.activity.state.send_modify(|state| {
+            state.requests += 1;
+            state.since = Instant::now();
+        });
         RequestGuard { place: Arc::clone(self) }
+    }
+
+    /// The body of a request that has begun is coming, until the guard is dropped.
+    pub(super) fn begin_body(self: &Arc<Self>) -> BodyGuard {
+        self.activity.state.send_modify(|state| state.bodies += 1);
+        BodyGuard { place: Arc::clone(self) }
     }
 
     /// Ready when the connection has kept us waiting too long, or was cut to make room.
@@ -142,6 +151,18 @@ impl Drop for RequestGuard {
     }
 }
 
+/// Marks that we wait for its connection's client.
+pub(super) struct BodyGuard {
+    place: Arc<Place>,
+}
+
+impl Drop for BodyGuard {
+    fn drop(&mut self) {
+        let state = &self.place.activity.state;
+        state.send_modify(|state| state.bodies = state.bodies.saturating_sub(1));
+    }
+}
+
 struct Activity {
     state: watch::Sender<State>,
     cut: CancellationToken,
@@ -151,6 +172,8 @@ struct Activity {
 struct State {
     /// Being answered now: at most one in HTTP/1, many in HTTP/2.
     requests: usize,
+    /// Of these, those whose bodies have not come whole.
+    bodies: usize,
     answered: bool,
     /// The last change of `requests`.
     since: Instant,
@@ -158,13 +181,14 @@ struct State {
 
 impl Activity {
     fn new() -> Self {
-        let state = State { requests: 0, answered: false, since: Instant::now() };
+        let state = State { requests: 0, bodies: 0, answered: false, since: Instant::now() };
         Self { state: watch::Sender::new(state), cut: CancellationToken::new() }
     }
 
-    fn idle_since(&self) -> Option<Instant> {
+    /// Since when the client has kept us waiting; none if there is an answer to give.
+    fn waiting_since(&self) -> Option<Instant> {
         let state = self.state.borrow();
-        (state.requests == 0 && !self.cut.is_cancelled()).then_some(state.since)
+        (state.requests == state.bodies && !self.cut.is_cancelled()).then_some(state.since)
     }
 }
 

@@ -9,6 +9,7 @@
 //! Draining: readiness turns 503 at once; after the shutdown delay no connection is accepted any
 //! more; what was accepted is answered; then the engines end.
 
+mod body;
 mod connections;
 mod server;
 mod signals;
@@ -74,16 +75,6 @@ impl Shutdown {
         self.tasks.spawn(self.clone().run_until_aborted(task));
     }
 
-    /// Spawns a task that must live as long as the process serves: if it ends before, or
-    /// panics, draining begins and the process ends with an error.
-    pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let guard = Vital { name, shutdown: self.clone() };
-        self.spawn(async move {
-            let _guard = guard;
-            task.await;
-        });
-    }
-
     /// Waits until every spawned task has ended. None may be spawned after.
     pub async fn tasks_ended(&self) {
         self.tasks.close();
@@ -93,19 +84,5 @@ impl Shutdown {
     /// Runs `future`, not beyond an abort.
     async fn run_until_aborted(self, future: impl Future<Output = ()>) {
         self.hard.run_until_cancelled(future).await;
-    }
-}
-
-struct Vital {
-    name: &'static str,
-    shutdown: Shutdown,
-}
-
-impl Drop for Vital {
-    fn drop(&mut self) {
-        if !self.shutdown.has_begun() {
-            tracing::error!(task = self.name, "a vital task has ended, shutting down");
-            self.shutdown.fail();
-        }
     }
 }

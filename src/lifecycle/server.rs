@@ -12,7 +12,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, Version, header};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -24,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::Shutdown;
+use super::body::Incoming;
 use super::connections::{Connections, Patience, Place};
 use super::tls::TlsAcceptor;
 
@@ -46,8 +46,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Connections")]
 pub struct ConnectionConfig {
-    /// Connections at once. At the limit the one that is idle longest makes room. The default
-    /// stays below 1024 open files, the usual limit of a process
+    /// Connections at once. At the limit the one that has kept us waiting longest makes room. The
+    /// default stays below 1024 open files, the usual limit of a process
     #[arg(long, value_name = "COUNT", env = "NIN_MAX_CONNECTIONS", default_value = "900")]
     pub max_connections: NonZeroUsize,
 
@@ -62,7 +62,7 @@ pub struct ConnectionConfig {
     pub idle_timeout: Duration,
 }
 
-/// Where and how to serve; see [`serve`].
+/// What to serve, and how; see [`Server::run`].
 pub struct Server {
     pub router: Router,
     pub connections: ConnectionConfig,
@@ -108,7 +108,7 @@ impl Server {
                 Ok((stream, _)) => admit(stream).await,
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
-                    connections.cut_longest_idle();
+                    connections.cut_longest_waiting();
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -204,6 +204,7 @@ impl Handler {
     ) {
         let service = service_fn(|request| {
             let (handler, busy) = (Arc::clone(&self), place.begin_request());
+            let request = request.map(|body| Body::new(Incoming::new(body, &place)));
             async move {
                 let response = handler.answer(request).await;
                 drop(busy);
@@ -227,9 +228,9 @@ impl Handler {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let closable = request.version() < Version::HTTP_2;
-        let Ok(mut response) = self.router.clone().oneshot(request.map(Body::new)).await;
+        let Ok(mut response) = self.router.clone().oneshot(request).await;
         if closable && self.shutdown.has_begun() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use super::Metrics;
-use crate::http::{RequestObserver, RequestRecord};
+use crate::http::{Problem, RequestObserver, RequestRecord};
 
 /// The label of requests for which there is no route: their paths are the client's invention.
 const UNMATCHED: &str = "unmatched";
@@ -24,17 +25,24 @@ impl RequestObserver for Metrics {
 
 pub const METRICS: &str = "/metrics";
 
-/// `GET /metrics`.
-pub fn endpoint(registry: Registry) -> Router {
-    let registry = Arc::new(registry);
-    Router::new().route(METRICS, get(move || async move { show(&registry) }))
+/// The route.
+pub fn routes(registry: Registry) -> Router {
+    Router::new().route(METRICS, get(metrics)).with_state(Arc::new(registry))
 }
 
-fn show(registry: &Registry) -> Response {
+/// The metrics
+///
+/// In the text format of OpenMetrics, which Prometheus reads. Where the service is told to, it
+/// asks for the API key, or has no such route.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+    (status = 200, description = "All metrics", body = String,
+        content_type = "application/openmetrics-text"),
+))]
+pub async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let mut text = String::new();
-    match text::encode(&mut text, registry) {
+    match text::encode(&mut text, &registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Err(error) => Problem::internal(&error.to_string()).into_response(),
     }
 }

@@ -5,12 +5,12 @@
 //! router's table, models by the folder, outcomes by the error codes.
 
 mod gauges;
-mod http;
+pub(crate) mod http;
 #[cfg(target_os = "linux")]
 mod process;
 
 pub use gauges::ServiceGauges;
-pub use http::{METRICS, endpoint};
+pub use http::{METRICS, routes};
 
 use std::time::Duration;
 

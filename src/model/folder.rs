@@ -84,6 +84,21 @@ impl ModelFolder {
 
 /// Loads every model folder in `directory`, in the order of their names.
 pub fn load_all(directory: &Path) -> Result<Vec<ModelFolder>, FolderError> {
+    let paths = paths(directory)?;
+    if paths.is_empty() {
+        return Err(at(directory, Problem::NoModels));
+    }
+    paths.iter().map(|path| ModelFolder::load(path)).collect()
+}
+
+/// Names of the model folders in `directory`, in their order.
+pub fn names(directory: &Path) -> Result<Vec<String>, FolderError> {
+    let name = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+    let names = paths(directory)?;
+    Ok(names.iter().filter_map(name).filter(|name| is_name(name)).collect())
+}
+
+fn paths(directory: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let wrong = |problem: std::io::Error| at(directory, problem.into());
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(wrong)? {
@@ -92,11 +107,8 @@ pub fn load_all(directory: &Path) -> Result<Vec<ModelFolder>, FolderError> {
             paths.push(path);
         }
     }
-    if paths.is_empty() {
-        return Err(at(directory, Problem::NoModels));
-    }
     paths.sort();
-    paths.iter().map(|path| ModelFolder::load(path)).collect()
+    Ok(paths)
 }
 
 /// SHA-256 in lower-case hexadecimal.

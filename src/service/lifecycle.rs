@@ -35,6 +35,14 @@ impl Ticket {
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
+
+    /// Lets the client wait less than it could, from the arrival on.
+    pub fn limit(&mut self, patience: Duration) {
+        // A deadline beyond the clock's range is none.
+        if let Some(deadline) = self.arrived.checked_add(patience) {
+            self.deadline = self.deadline.min(deadline);
+        }
+    }
 }
 
 impl Gate {

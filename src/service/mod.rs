@@ -16,6 +16,7 @@ mod lifecycle;
 mod models;
 mod observer;
 mod pool;
+mod statistics;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use lifecycle::{Ticket, Unready};
 pub use models::{ModelInfo, ModelSet, ModelSetError, Models, ServedModel};
 pub use observer::PictureObserver;
 pub use pool::DecodeLoad;
+pub use statistics::{Counts, Statistics, Total};
 
 use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
 use crate::model::{Prediction, Sample};
@@ -146,7 +148,7 @@ impl Service {
             let decoded = self.decode(ticket, model, picture).await?;
             self.answer(ticket, model, decoded).await
         };
-        self.observed(model, work).await
+        self.observed(ticket, model, work).await
     }
 
     /// Classifies many pictures; the answers are in their order, and each stands for itself.
@@ -166,22 +168,42 @@ impl Service {
             drop(turn);
             self.answer(ticket, model, decoded).await
         };
-        let one = |picture| self.observed(model, one(picture));
+        let one = |picture| self.observed(ticket, model, one(picture));
         join_all(pictures.into_iter().map(one)).await
     }
 
     async fn observed(
         &self,
+        ticket: &Ticket,
         model: &ServedModel,
         work: impl Future<Output = Result<Classification, ServiceError>>,
     ) -> Result<Classification, ServiceError> {
         let outcome = work.await;
+        let timings = outcome.as_ref().ok().map(|found| found.timings);
+        model.statistics.ended(ticket.arrived().elapsed(), timings);
         self.observer.ended(&model.info.name, outcome.as_ref());
         outcome
     }
 
     /// Runs a sample that is ready for the network. `permit` is the memory that it takes.
     pub async fn infer(
+        &self,
+        ticket: &Ticket,
+        model: &ServedModel,
+        input: Sample,
+        permit: BytesPermit,
+    ) -> Result<Reply<Prediction>, ServiceError> {
+        let outcome = self.submit(ticket, model, input, permit).await;
+        let timings = outcome.as_ref().ok().map(|reply| Timings {
+            decode: Duration::ZERO,
+            queue: reply.queue,
+            inference: reply.inference,
+        });
+        model.statistics.ended(ticket.arrived().elapsed(), timings);
+        outcome
+    }
+
+    async fn submit(
         &self,
         ticket: &Ticket,
         model: &ServedModel,
@@ -292,7 +314,7 @@ impl Service {
         Done { value: decoded, waited, ran }: Done<Decoded>,
     ) -> Result<Classification, ServiceError> {
         let Decoded { header, region, warnings, sample, permit } = decoded;
-        let reply = self.infer(ticket, model, sample, permit).await?;
+        let reply = self.submit(ticket, model, sample, permit).await?;
         Ok(Classification {
             prediction: reply.output,
             header,

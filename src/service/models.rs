@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::{ServiceError, Unready};
+use super::{ServiceError, Statistics, Unready};
 use crate::batching::Batcher;
 use crate::engine::Health;
 use crate::model::manifest::Accuracy;
@@ -55,6 +55,8 @@ pub struct ServedModel {
     pub info: ModelInfo,
     pub batcher: Batcher<Sample, Prediction>,
     pub health: watch::Receiver<Health>,
+    /// Told of the batcher's runs as well; see [`Batcher::spawn`].
+    pub statistics: Arc<Statistics>,
 }
 
 impl ServedModel {
@@ -109,6 +111,14 @@ impl ModelSet {
         Ok(Self { by_name, default })
     }
 
+    /// The same without the model of that name; none if there is none. If it was the default one,
+    /// requests that name no model find none until it is back.
+    pub fn without(&self, name: &str) -> Option<Self> {
+        let mut by_name = self.by_name.clone();
+        by_name.remove(name)?;
+        Some(Self { by_name, default: self.default.clone() })
+    }
+
     /// The model of that name, or the default one.
     pub fn get(&self, name: Option<&str>) -> Result<&Arc<ServedModel>, ServiceError> {
         let name = name.unwrap_or(&self.default);
@@ -116,6 +126,13 @@ impl ModelSet {
             name: name.to_owned(),
             known: self.by_name.keys().cloned().collect(),
         })
+    }
+
+    /// The same set with `model` in the place of the one of its name, if there is one.
+    pub fn with(&self, model: ServedModel) -> Self {
+        let mut by_name = self.by_name.clone();
+        by_name.insert(model.info.name.clone(), Arc::new(model));
+        Self { by_name, default: self.default.clone() }
     }
 
     pub fn default_name(&self) -> &str {
@@ -140,8 +157,8 @@ impl Models {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts `set` into service and gives back the one that was. Its batchers go on until they are
-    /// closed and what they accepted is answered.
+    /// Puts `set` into service and gives back the one that was. A model that is in neither goes
+    /// on until the last request that holds it is answered.
     pub fn swap(&self, set: ModelSet) -> Arc<ModelSet> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut current, Arc::new(set))

@@ -39,7 +39,7 @@ impl Size {
 }
 
 impl Augment {
-    /// Changes `source` of size `from` and appends the result of size `to` to `batch`.
+    /// A changed copy of a picture and its size, `[H, W, C]`, brought to the size `to`.
     pub fn apply(&self, source: (&[u8], Size), to: Size, rng: &mut impl Rng) -> Vec<u8> {
         let mut pixels = match self.crop {
             Crop::Shifted(reach) => shifted(source, to, reach, rng),

@@ -79,11 +79,10 @@ impl Source<'_> {
         Batch { pixels: augmented.collect(), classes }
     }
 
+    /// Epochs and indices stay below 2²⁴ and 2⁴⁰; the generator mixes neighbouring seeds apart.
     fn rng(&self, epoch: usize, index: usize) -> Pcg64Mcg {
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&(self.seed ^ (epoch as u64) << 32).to_le_bytes());
-        seed[8..].copy_from_slice(&(index as u64).to_le_bytes());
-        Pcg64Mcg::from_seed(mix(seed))
+        let place = (epoch as u64) << 40 | index as u64 & ((1 << 40) - 1);
+        Pcg64Mcg::seed_from_u64(self.seed.rotate_left(32) ^ place)
     }
 }
 
@@ -92,10 +91,4 @@ pub fn size_of(pictures: &Pictures) -> Size {
     let spec = &pictures.spec;
     let (width, height) = (spec.width as usize, spec.height as usize);
     Size { width, height, channels: spec.channels.count() }
-}
-
-/// Neighbouring seeds must not give neighbouring streams, and Pcg64Mcg takes a seed as it is.
-fn mix(seed: [u8; 16]) -> [u8; 16] {
-    use rand::RngExt;
-    Pcg64Mcg::from_seed(seed).random::<u128>().wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()
 }

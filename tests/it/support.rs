@@ -13,7 +13,7 @@ use nin_serve::model::architecture::MapGrid;
 use nin_serve::model::manifest::Accuracy;
 use nin_serve::model::{ClassMaps, Pixels, Precision, Prediction, Sample};
 use nin_serve::preprocess::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
-use nin_serve::service::{ModelInfo, ModelSet, ServedModel, Service, ServiceConfig};
+use nin_serve::service::{ModelInfo, ModelSet, ServedModel, Service, ServiceConfig, Statistics};
 use tokio::sync::{Semaphore, watch};
 
 pub const LABELS: [&str; 4] = ["black", "dark", "light", "white"];
@@ -83,14 +83,23 @@ impl Engine for FakeEngine {
 
 /// 0.7 for the label that fits the mean pixel, 0.1 for each of the others.
 fn by_brightness(sample: &Sample) -> Prediction {
-    let Pixels::Bytes(pixels) = &sample.pixels else {
-        panic!("pictures come as bytes");
+    let mean = match &sample.pixels {
+        Pixels::Bytes(pixels) => {
+            let sum: usize = pixels.iter().map(|&pixel| usize::from(pixel)).sum();
+            sum / pixels.len()
+        }
+        // Taken as they are, from 0 to 1.
+        Pixels::Floats(pixels) => {
+            (255.0 * pixels.iter().sum::<f32>() / pixels.len() as f32) as usize
+        }
     };
-    let sum: usize = pixels.iter().map(|&pixel| usize::from(pixel)).sum();
     let mut probabilities = vec![0.1; LABELS.len()];
-    let best = sum / pixels.len() / 64;
+    let best = mean / 64;
     probabilities[best] = 0.7;
-    let maps = sample.maps.then(|| quarters(best, pixels));
+    let maps = match &sample.pixels {
+        Pixels::Bytes(pixels) if sample.maps => Some(quarters(best, pixels)),
+        _ => None,
+    };
     Prediction { maps, ..prediction(probabilities) }
 }
 
@@ -126,7 +135,9 @@ pub fn fake_model(name: &str, queue_capacity: usize) -> FakeModel {
         max_delay: Duration::ZERO,
         queue_capacity: count(queue_capacity),
     };
-    let batcher = Batcher::spawn(Arc::clone(&engine), config, Arc::new(()));
+    let statistics = Arc::<Statistics>::default();
+    let observer = Arc::new(((), Arc::clone(&statistics)));
+    let batcher = Batcher::spawn(Arc::clone(&engine), config, observer);
     let (health, seen) = watch::channel(Health::Ready);
     let info = ModelInfo {
         name: name.to_owned(),
@@ -143,7 +154,7 @@ pub fn fake_model(name: &str, queue_capacity: usize) -> FakeModel {
         weights_sha256: "00".repeat(32),
         precision: Precision::F32,
     };
-    FakeModel { served: ServedModel { info, batcher, health: seen }, engine, health }
+    FakeModel { served: ServedModel { info, batcher, health: seen, statistics }, engine, health }
 }
 
 fn input() -> InputSpec {

@@ -14,6 +14,11 @@ const CLASSES: u32 = 10;
 
 /// Writes the folder `models/<name>` with a network of that preset, the same at each call.
 pub fn write(models: &Path, name: &str, preset: Preset) {
+    write_other(models, name, (preset, 0));
+}
+
+/// As [`write`], with other weights for each `variant`.
+pub fn write_other(models: &Path, name: &str, (preset, variant): (Preset, u8)) {
     let input = input_of(preset);
     let shapes = preset.architecture(CLASSES).convolutions(input.channels.count() as u32);
     let draft = Draft {
@@ -23,7 +28,8 @@ pub fn write(models: &Path, name: &str, preset: Preset) {
         labels: (0..CLASSES).map(|class| format!("class-{class}")).collect(),
         storage: Storage::F32,
     };
-    let weights = Weights { convolutions: shapes.iter().map(made_up).collect() };
+    let weights =
+        Weights { convolutions: shapes.iter().map(|shape| made_up(shape, variant)).collect() };
     let folder = models.join(name);
     std::fs::create_dir_all(&folder).expect("a new folder");
     export::write(&folder, &draft, &weights).expect("a valid model");
@@ -49,11 +55,11 @@ fn input_of(preset: Preset) -> InputSpec {
 }
 
 /// Weights without a pattern, scaled so that activations neither vanish nor explode.
-fn made_up(shape: &ConvShape) -> (Tensor, Tensor) {
+fn made_up(shape: &ConvShape, variant: u8) -> (Tensor, Tensor) {
     let cpu = (Kind::Float, Device::Cpu);
     let weight = shape.weight().map(|side| side as i64);
     let fan_in: i64 = weight[1..].iter().product();
-    let noise = Tensor::arange(weight.iter().product::<i64>(), cpu);
+    let noise = Tensor::arange(weight.iter().product::<i64>(), cpu) + f64::from(variant);
     let noise = ((noise * 12.9898).sin() * 43.75).sin() * (4.0 / fan_in as f64).sqrt();
     (noise.reshape(weight), Tensor::zeros([weight[0]], cpu))
 }

@@ -4,7 +4,7 @@
 const STOPS = [[0, 0, 4], [31, 12, 72], [85, 15, 109], [136, 34, 106], [186, 54, 85], [227, 89, 51], [249, 140, 10], [249, 201, 50], [252, 255, 164]];
 // Its ends would be lost on black and on white pictures.
 const [DARKEST, LIGHTEST] = [0.15, 0.85];
-const COVER = 0.78;
+const COVER = 0.7;
 const FULL = 0.45;
 const LONGEST_SIDE = 256;
 

@@ -41,8 +41,10 @@ async fn the_description_covers_every_route() {
         "/health",
         "/health/live",
         "/health/ready",
+        "/metrics",
         "/models",
         "/models/{name}",
+        "/models/{name}/reload",
         "/openapi.json",
     ];
     assert_eq!(paths, BTreeSet::from(expected));

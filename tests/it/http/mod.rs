@@ -1,14 +1,20 @@
 //! The HTTP interface, in process, with engines that answer as told.
 
+mod admin;
 mod batch;
 mod classify;
 mod context;
 mod explain;
+mod grpc;
+mod kserve;
 mod lifecycle;
 mod log;
 mod meta;
 mod page;
 mod problems;
+mod torchserve;
+mod v2;
+mod v2_errors;
 mod wire;
 
 use std::sync::{Arc, Mutex};
@@ -18,7 +24,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use nin_serve::http::{Api, Guard, HttpConfig, RequestObserver, RequestRecord, router};
+use nin_serve::http::{
+    Administration, Api, Guard, HttpConfig, RequestObserver, RequestRecord, router,
+};
 use nin_serve::service::{Service, ServiceConfig};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -28,6 +36,7 @@ use crate::support::{FakeModel, fake_model, service, service_config};
 /// The router over two models, of which `first` is the default.
 struct Rig {
     router: Router,
+    api: Arc<Api>,
     service: Arc<Service>,
     first: FakeHandles,
     records: Arc<Records>,
@@ -59,6 +68,7 @@ struct Setup {
     service: ServiceConfig,
     http: HttpConfig,
     queue_capacity: usize,
+    guard: Guard,
 }
 
 impl Default for Setup {
@@ -68,7 +78,7 @@ impl Default for Setup {
             body_timeout: Duration::from_secs(5),
             max_batch_images: 4,
         };
-        Self { service: service_config(), http, queue_capacity: 64 }
+        Self { service: service_config(), http, queue_capacity: 64, guard: Guard::default() }
     }
 }
 
@@ -85,8 +95,11 @@ impl Setup {
         };
         let panicking = axum::routing::get(async || -> () { panic!("secret panic") });
         let more = Router::new().route("/panic", panicking);
-        let router = router(Arc::new(api), more, Guard::default());
-        Rig { router, service, first: FakeHandles { engine, health }, records }
+        let api = Arc::new(api);
+        let repository = Arc::new(admin::Shelf(Arc::clone(&service)));
+        let administration = Administration { api: Arc::clone(&api), repository };
+        let router = router(Arc::clone(&api), more.merge(administration.routes()), self.guard);
+        Rig { router, api, service, first: FakeHandles { engine, health }, records }
     }
 }
 

@@ -88,17 +88,35 @@ fn an_honest_client_gets_in_between_500_that_never_finish() {
 }
 
 #[test]
-fn a_busy_connection_is_not_cut_for_a_new_one() {
-    let process = Process::start(&["--max-connections", "2"]);
-    let mut busy = process.connect();
+fn an_honest_client_gets_in_between_bodies_that_never_end() {
+    let process = Process::start(&["--max-connections", "50"]);
     let whole = classify(&png(40));
-    busy.write_all(&whole[..whole.len() - 10]).expect("sent");
-    while !process.get("/health", "").contains("\"requests\":1") {}
+    let begin = |_| {
+        let mut stream = process.connect();
+        // Some may be cut while they send.
+        let _ = stream.write_all(&whole[..whole.len() - 10]);
+        stream
+    };
+    let _slow: Vec<TcpStream> = (0..100).map(begin).collect();
+    let started = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(status(&process.exchange(&whole)), "200");
+    }
+    assert!(started.elapsed() < Duration::from_secs(15), "before any timeout");
+}
+
+#[test]
+fn a_request_that_is_being_answered_is_not_cut_for_a_new_one() {
+    let limits = ["--max-connections", "2", "--max-body", "100MiB", "--memory-budget", "1GiB"];
+    let process = Process::start(&limits);
+    let large = classify(&png(4000));
+    let mut busy = process.connect();
+    busy.write_all(&large).expect("sent");
+    while !process.get("/health", "").contains("\"decoding\":1") {}
     for _ in 0..20 {
         let _idle = process.connect();
         assert_eq!(status(&process.get("/health/live", "")), "200");
     }
-    busy.write_all(&whole[whole.len() - 10..]).expect("sent");
     let answer = read_all(&mut busy);
     assert_eq!(status(&answer), "200", "{answer}");
 }

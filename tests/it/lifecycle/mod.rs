@@ -4,6 +4,7 @@ mod commands;
 mod connections;
 mod observation;
 pub mod process;
+mod reload;
 mod shutdown;
 mod start;
 mod tls;

@@ -121,16 +121,12 @@ impl Process {
     }
 
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        stream
+        connect(self.address)
     }
 
     /// Sends `request` on a connection of its own and reads all that comes back.
     pub fn exchange(&self, request: impl AsRef<[u8]>) -> String {
-        let mut stream = self.connect();
-        stream.write_all(request.as_ref()).expect("sent");
-        read_all(&mut stream)
+        exchange(self.address, request)
     }
 
     /// Gets `path`, with more header lines, each ended by `\r\n`.
@@ -151,6 +147,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+    stream
+}
+
+pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
+    let mut stream = connect(address);
+    stream.write_all(request.as_ref()).expect("sent");
+    read_all(&mut stream)
 }
 
 /// All until the other side closes; a reset ends it, too.
