@@ -4,11 +4,12 @@ CARGO ?= cargo
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help run build test clients lint fmt setup tools docker docker-test manifests-test
+.PHONY: help run build test fuzz clients lint fmt setup tools docker docker-test manifests-test
 
 help:
 	@echo "make run             fetch libtorch, build, and serve the shipped models on $(LISTEN)"
 	@echo "make test            run all tests"
+	@echo "make fuzz            ask what the description allows and forbids (schemathesis)"
 	@echo "make clients         run the clients of Triton, KServe and TorchServe against the binary"
 	@echo "make lint            check formatting and lints"
 	@echo "make docker          build the image nin-serve"
@@ -27,6 +28,9 @@ build: setup
 # compiled once.
 test: setup
 	$(CARGO) test --release --locked
+
+fuzz: build
+	scripts/schemathesis.sh 40
 
 # Needs PyPI, for the clients.
 clients: build

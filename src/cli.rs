@@ -1,7 +1,8 @@
 //! Command line: which subcommand, with which arguments.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::commands::completions::{self, CompletionsArgs, ManArgs};
 use crate::commands::{classify, evaluate, healthcheck, import, serve, train};
 
 /// Serves Network-in-Network image classifiers over HTTP.
@@ -29,6 +30,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     Evaluate(evaluate::EvaluateArgs),
     Import(import::ImportArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Cli {
@@ -42,6 +45,8 @@ impl Cli {
             Some(Command::Train(args)) => train::run(&args),
             Some(Command::Evaluate(args)) => evaluate::run(&args),
             Some(Command::Import(args)) => import::run(&args),
+            Some(Command::Completions(args)) => completions::completions(&args, Self::command()),
+            Some(Command::Man(args)) => completions::man(&args, Self::command()),
         }
     }
 }
@@ -49,7 +54,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

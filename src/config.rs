@@ -12,7 +12,7 @@ use anyhow::ensure;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use crate::http::{Guard, OPEN};
+use crate::http::{DOCS, Guard, OPEN, PAGE};
 use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
@@ -178,7 +178,7 @@ pub struct SecurityConfig {
 
 impl SecurityConfig {
     pub fn guard(&self) -> Guard {
-        let mut open = OPEN.to_vec();
+        let mut open = [&OPEN[..], &PAGE, &DOCS].concat();
         if self.metrics_access == MetricsAccess::Open {
             open.push(METRICS);
         }

@@ -27,6 +27,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod engine;
+pub mod explain;
 pub mod grpc;
 pub mod http;
 pub mod lifecycle;

@@ -7,8 +7,9 @@ use axum::http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::explain::Explanation;
 use super::media;
-use crate::preprocess::{Format, Warning};
+use crate::preprocess::{Format, Header, Warning};
 use crate::service::{Classification, ServedModel, Ticket, Timings, ranking};
 
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -21,6 +22,9 @@ pub(super) struct Finding<'a> {
     image: ImageInfo,
     /// What was done to the picture that its sender may not expect.
     warnings: Vec<Warning>,
+    /// With `explain=true`: where the network saw the best class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,12 +38,27 @@ struct ClassProbability<'a> {
 
 /// The picture as it was understood.
 #[derive(Debug, Serialize, ToSchema)]
-struct ImageInfo {
+pub(super) struct ImageInfo {
     format: Format,
     /// Pixels, after EXIF orientation.
     width: u32,
     /// Pixels, after EXIF orientation.
     height: u32,
+}
+
+impl ImageInfo {
+    pub(super) fn of(header: &Header) -> Self {
+        Self { format: header.format, width: header.width, height: header.height }
+    }
+}
+
+/// What was done to the picture; `declared` is the media type that its sender gave.
+pub(super) fn warnings(classification: &Classification, declared: Option<&str>) -> Vec<Warning> {
+    let mut warnings = classification.warnings.clone();
+    if media::contradicts(declared, classification.header.format) {
+        warnings.push(Warning::ContentTypeMismatch);
+    }
+    warnings
 }
 
 impl<'a> Finding<'a> {
@@ -57,16 +76,16 @@ impl<'a> Finding<'a> {
             index,
             probability,
         });
-        let header = &classification.header;
-        let mut warnings = classification.warnings.clone();
-        if media::contradicts(declared, header.format) {
-            warnings.push(Warning::ContentTypeMismatch);
-        }
         Self {
             predictions: predictions.collect(),
-            image: ImageInfo { format: header.format, width: header.width, height: header.height },
-            warnings,
+            image: ImageInfo::of(&classification.header),
+            warnings: warnings(classification, declared),
+            explanation: None,
         }
+    }
+
+    pub(super) fn explained(self, explanation: Option<Explanation>) -> Self {
+        Self { explanation, ..self }
     }
 }
 

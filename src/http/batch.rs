@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::answer::{Finding, SERVER_TIMING, server_timing};
 use super::classify::{Admitted, admit};
 use super::context::RequestContext;
+use super::explain::{Explanation, Question, Sight, explanations};
 use super::openapi::Problems;
 use super::params::{ClassifyParams, Params};
 use super::problem::{Problem, ProblemBody};
@@ -92,14 +93,16 @@ pub(super) async fn classify_batch(
     Params(params): Params<ClassifyParams>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let admitted = admit(&api, &context, &params)?;
+    let admitted = admit(&api, &context, params.model.as_deref(), params.patience())?;
     let Admitted { ticket, model } = &admitted;
     let shape = Shape::Many(api.config.max_batch_images);
     let uploads = receive(&api, &admitted, shape, request).await?;
     context.record(|work| work.pictures = uploads.len());
 
-    let (senders, classified) = classify_readable(&api, &admitted, uploads).await;
+    let (senders, classified) = classify_readable(&api, &admitted, uploads, params.explain).await;
     let timings = record(&context, &classified);
+    let explanations = explain_all(&api, &admitted, &classified, params.explain).await?;
+    let mut explanations = explanations.into_iter();
 
     let mut classified = classified.into_iter();
     let results = senders.into_iter().map(|Sender { name, declared, unreadable }| {
@@ -114,7 +117,7 @@ pub(super) async fn classify_batch(
             Ok(classification) => {
                 let declared = declared.as_deref();
                 let finding = Finding::new(model, &classification, declared, params.top_k);
-                (StatusCode::OK, Outcome::Found(finding))
+                (StatusCode::OK, Outcome::Found(finding.explained(explanations.next())))
             }
             Err(problem) => {
                 (problem.code().status(), Outcome::Failed { error: problem.body(&context) })
@@ -138,14 +141,29 @@ async fn classify_readable(
     api: &Api,
     Admitted { ticket, model }: &Admitted,
     uploads: Vec<Upload>,
+    maps: bool,
 ) -> (Vec<Sender>, Vec<Result<Classification, ServiceError>>) {
     let mut pictures = Vec::with_capacity(uploads.len());
     let senders = uploads.into_iter().map(|Upload { name, declared, bytes }| {
-        let unreadable = bytes.map(|bytes| pictures.push(Picture { bytes, maps: false })).err();
+        let unreadable = bytes.map(|bytes| pictures.push(Picture { bytes, maps })).err();
         Sender { name, declared, unreadable }
     });
     let senders = senders.collect();
     (senders, api.service.classify_all(ticket, model, pictures).await)
+}
+
+/// Explains the best classes of what was classified with maps, if that is `wanted`.
+async fn explain_all(
+    api: &Api,
+    admitted: &Admitted,
+    classified: &[Result<Classification, ServiceError>],
+    wanted: bool,
+) -> Result<Vec<Explanation>, Problem> {
+    let found = classified.iter().flatten().filter(|_| wanted);
+    let model = &admitted.model.info;
+    let sights = found.map(|found| Sight::of(model, found, Question::default()));
+    let sights = sights.collect::<Result<_, _>>()?;
+    explanations(api, admitted, sights).await
 }
 
 /// Puts the work into the request's record, and gives the longest times.

@@ -1,6 +1,7 @@
 //! `POST /classify`: one picture.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Finding, SERVER_TIMING, server_timing};
 use super::context::RequestContext;
+use super::explain::{Question, Sight, explanations};
 use super::openapi::Problems;
 use super::params::{ClassifyParams, Params};
 use super::problem::Problem;
@@ -62,13 +64,13 @@ pub(super) async fn classify(
     Params(params): Params<ClassifyParams>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let admitted = admit(&api, &context, &params)?;
+    let admitted = admit(&api, &context, params.model.as_deref(), params.patience())?;
     let Admitted { ticket, model } = &admitted;
     let uploads = receive(&api, &admitted, Shape::One, request).await?;
     context.record(|work| work.pictures = uploads.len());
     let upload = uploads.into_iter().next();
     let Upload { declared, bytes, .. } = upload.ok_or(UploadError::EmptyBody)?;
-    let picture = Picture { bytes: bytes?, maps: false };
+    let picture = Picture { bytes: bytes?, maps: params.explain };
     let classification = api.service.classify(ticket, model, picture).await?;
     let timings = classification.timings;
     context.record(|work| {
@@ -76,6 +78,10 @@ pub(super) async fn classify(
         work.timings = Some(timings);
     });
     let finding = Finding::new(model, &classification, declared.as_deref(), params.top_k);
+    let sight =
+        params.explain.then(|| Sight::of(&model.info, &classification, Question::default()));
+    let sights = sight.transpose()?.into_iter().collect();
+    let finding = finding.explained(explanations(&api, &admitted, sights).await?.pop());
     let answer = ClassifyAnswer { model: &model.info.name, finding };
     Ok(([(SERVER_TIMING, server_timing(timings, ticket))], Json(answer)).into_response())
 }
@@ -86,14 +92,16 @@ pub(crate) struct Admitted {
     pub(crate) model: Arc<ServedModel>,
 }
 
-/// Lets the request in, unless its model is not there or the service shuts down.
+/// Lets the request in, unless its model is not there or the service shuts down. Without a name it
+/// asks the default model.
 pub(super) fn admit(
     api: &Api,
     context: &RequestContext,
-    params: &ClassifyParams,
+    model: Option<&str>,
+    patience: Option<Duration>,
 ) -> Result<Admitted, Problem> {
-    let ticket = api.service.accept(params.patience())?;
-    Admitted::new(api, context, ticket, params.model.as_deref())
+    let ticket = api.service.accept(patience)?;
+    Admitted::new(api, context, ticket, model)
 }
 
 impl Admitted {

@@ -16,13 +16,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// A PNG of 12 × 12 pixels, of a 1.
+const EXAMPLE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAwAAAAMCAAAAABzHgM7AAAAFUlEQVR42mP4jwQYMDkiIvThYHMB\
+    AD1lgMEiANfMAAAAAElFTkSuQmCC";
+
 /// One picture in JSON.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneImage<'a> {
     /// Base64 of the picture's file, or a `data:` URL of it. White space is ignored.
     #[serde(borrow)]
-    #[schema(value_type = String, content_encoding = "base64")]
+    #[schema(value_type = String, content_encoding = "base64", examples(json!(EXAMPLE)))]
     image: Option<Cow<'a, str>>,
 }
 
@@ -32,7 +36,7 @@ pub struct OneImage<'a> {
 pub struct ManyImages<'a> {
     /// Each as for one picture.
     #[serde(borrow)]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<String>, examples(json!([EXAMPLE])))]
     images: Option<Vec<Cow<'a, str>>>,
 }
 

@@ -10,6 +10,8 @@ mod batch;
 mod body;
 mod classify;
 mod context;
+mod docs;
+mod explain;
 mod guard;
 mod health;
 mod json;
@@ -19,6 +21,7 @@ mod media;
 mod models;
 mod multipart;
 mod openapi;
+mod page;
 mod params;
 mod problem;
 mod torchserve;
@@ -43,9 +46,11 @@ pub use admin::{Administration, Repository, RepositoryError};
 pub(crate) use body::{Charge, Limits, Received, charged};
 pub(crate) use classify::Admitted;
 pub use context::{CLIENT_CLOSED, RequestContext, RequestObserver, RequestRecord, Work};
+pub use docs::OPEN as DOCS;
 pub(crate) use guard::Admin;
 pub use guard::Guard;
 pub use openapi::document;
+pub use page::OPEN as PAGE;
 pub use problem::{Code, Problem, ProblemBody};
 
 use crate::batching::panic_message;
@@ -104,6 +109,7 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
     let routes = Router::new()
         .route("/classify", post(classify::classify))
         .route("/classify/batch", post(batch::classify_batch))
+        .route("/explain", post(explain::explain))
         .route("/models", get(models::models))
         .route("/models/{name}", get(models::model))
         .route(HEALTH, get(health::health))
@@ -114,6 +120,8 @@ pub fn router(api: Arc<Api>, more: Router, guard: Guard) -> Router {
         .merge(v2::routes())
         .merge(kserve::routes())
         .merge(torchserve::routes())
+        .merge(page::routes())
+        .merge(docs::routes())
         .with_state(Arc::clone(&api))
         .merge(more);
     guarded(api, routes, guard)

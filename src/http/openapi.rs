@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::{IntoResponses, OpenApi, ToSchema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::ProblemBody;
 
@@ -19,6 +20,7 @@ use super::problem::ProblemBody;
     paths(
         super::classify::classify,
         super::batch::classify_batch,
+        super::explain::explain,
         super::models::models,
         super::models::model,
         super::admin::reload,
@@ -33,9 +35,22 @@ use super::problem::ProblemBody;
         (name = "models", description = "What is served, and what it wants to be fed"),
         (name = "health", description = "For people, supervisors and load balancers"),
         (name = "description", description = "This document"),
-    )
+    ),
+    modifiers(&Key),
+    // Either none, or the key: whether one is asked for is a setting.
+    security((), ("key" = []))
 )]
 struct Description;
+
+/// The key that a service may ask for.
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        description.components.get_or_insert_default().add_security_scheme("key", key);
+    }
+}
 
 /// A form with one file.
 #[derive(ToSchema)]
@@ -45,6 +60,12 @@ pub(super) struct OneFile {
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
 }
+
+/// A file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct File(Vec<u8>);
 
 /// A form with several files.
 #[derive(ToSchema)]
@@ -63,6 +84,9 @@ pub(super) enum Problems {
     /// `invalid-multipart`, `invalid-parameter` or `incomplete-body`
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(ProblemBody),
+    /// `unauthorized`: the service asks for its API key
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(ProblemBody),
     /// `unknown-model`
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(ProblemBody),

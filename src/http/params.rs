@@ -26,12 +26,49 @@ pub(super) struct ClassifyParams {
     /// timeout bounds it.
     #[param(value_type = Option<u64>, minimum = 1)]
     timeout_ms: Option<NonZeroU64>,
+    /// Whether to add where the network saw the best class, as `/explain` tells it.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(super) explain: bool,
+}
+
+/// What to explain, and how.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExplainParams {
+    /// The model that answers; without it, the default one does.
+    pub(super) model: Option<String>,
+    /// The label of the class to explain, or its index; without it, the best one.
+    pub(super) class: Option<String>,
+    /// Share of the strongest evidence from which on a point belongs to a region, above 0;
+    /// without it 0.2.
+    #[param(exclusive_minimum = 0, maximum = 1)]
+    pub(super) threshold: Option<f32>,
+    /// Whether to send a mask of the strongest region: a coarse segmentation.
+    #[serde(default)]
+    #[param(required = false)]
+    pub(super) mask: bool,
+    /// Milliseconds that the client will wait, from the arrival of the request. The service's own
+    /// timeout bounds it.
+    #[param(value_type = Option<u64>, minimum = 1)]
+    timeout_ms: Option<NonZeroU64>,
 }
 
 impl ClassifyParams {
     pub(super) fn patience(&self) -> Option<Duration> {
-        self.timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.get()))
+        self.timeout_ms.map(milliseconds)
     }
+}
+
+impl ExplainParams {
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.timeout_ms.map(milliseconds)
+    }
+}
+
+fn milliseconds(count: NonZeroU64) -> Duration {
+    Duration::from_millis(count.get())
 }
 
 /// The query string as a `T`.

@@ -58,6 +58,14 @@ pub enum Head {
     SoftmaxThenPool,
 }
 
+/// The centres of the receptive fields of a map's cells, in input pixels: along both axes, that of
+/// cell `i` is at `offset + i * stride`. The first pixel of the input spans 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MapGrid {
+    pub offset: f64,
+    pub stride: f64,
+}
+
 fn one() -> u32 {
     1
 }
@@ -144,6 +152,22 @@ impl Architecture {
             size = next.ok_or(ArchitectureError::TooSmall { index, kernel, width, height })?;
         }
         Ok(size)
+    }
+
+    /// Where the cells of the class confidence maps lie over the input.
+    pub fn map_grid(&self) -> MapGrid {
+        let mut grid = MapGrid { offset: 0.5, stride: 1.0 };
+        for layer in &self.layers {
+            let (kernel, stride, padding) = match *layer {
+                Layer::Conv { kernel, stride, padding, .. } => (kernel, stride, padding),
+                Layer::MaxPool(pool) | Layer::AveragePool(pool) => (pool.kernel, pool.stride, 0),
+                Layer::Relu | Layer::Dropout { .. } => continue,
+            };
+            let first = (f64::from(kernel) - 1.0) / 2.0 - f64::from(padding);
+            grid.offset += first * grid.stride;
+            grid.stride *= f64::from(stride);
+        }
+        grid
     }
 
     /// The same layers with another rate for every dropout layer.

@@ -1,5 +1,6 @@
 //! A network with its input contract: prepared pixels in, scores out.
 
+use super::architecture::MapGrid;
 use super::folder::ModelFolder;
 use super::golden::{self, GoldenMismatch};
 use super::network::{Network, Precision};
@@ -41,6 +42,8 @@ pub struct ClassMaps {
     pub height: usize,
     /// `[K, height, width]`, row-major.
     pub values: Vec<f32>,
+    /// Where the cells lie over the network's input.
+    pub grid: MapGrid,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,7 @@ pub struct Classifier {
     /// `(pixel * scale - mean) / std` as `pixel * gain + offset`; `[C]` each.
     gain: Tensor,
     offset: Tensor,
+    grid: MapGrid,
 }
 
 impl Classifier {
@@ -75,7 +79,7 @@ impl Classifier {
         let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
-        Ok(Self { network, input, gain, offset })
+        Ok(Self { network, input, gain, offset, grid: folder.architecture.map_grid() })
     }
 
     /// Runs the golden picture, `size` times in one batch, and checks what comes out. It also
@@ -104,10 +108,20 @@ impl Classifier {
         let predictions = logits.into_iter().zip(probabilities).zip(samples).enumerate();
         predictions
             .map(|(index, ((logits, probabilities), sample))| {
-                let maps = if sample.maps { Some(class_maps(&scores.maps, index)?) } else { None };
+                let maps =
+                    if sample.maps { Some(self.maps_of(&scores.maps, index)?) } else { None };
                 Ok(Prediction { logits, probabilities, maps })
             })
             .collect()
+    }
+
+    /// The maps of one picture out of those of a batch, `[N, K, h, w]`.
+    fn maps_of(&self, maps: &Tensor, index: usize) -> Result<ClassMaps, TchError> {
+        let map = maps.f_get(index as i64)?.f_contiguous()?;
+        let (_, height, width) = map.size3()?;
+        let mut values = vec![0f32; map.numel()];
+        map.f_copy_data(&mut values, map.numel())?;
+        Ok(ClassMaps { width: width as usize, height: height as usize, values, grid: self.grid })
     }
 
     /// The samples as one normalised tensor `[N, C, H, W]` in channels-last memory order.
@@ -165,12 +179,4 @@ fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>, TchError> {
     let mut values = vec![0f32; tensor.numel()];
     tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
     Ok(values.chunks(columns as usize).map(<[f32]>::to_vec).collect())
-}
-
-fn class_maps(maps: &Tensor, index: usize) -> Result<ClassMaps, TchError> {
-    let map = maps.f_get(index as i64)?.f_contiguous()?;
-    let (_, height, width) = map.size3()?;
-    let mut values = vec![0f32; map.numel()];
-    map.f_copy_data(&mut values, map.numel())?;
-    Ok(ClassMaps { width: width as usize, height: height as usize, values })
 }

@@ -121,6 +121,7 @@ fn nin_imagenet(classes: u32) -> Architecture {
 
 #[cfg(test)]
 mod tests {
+    use super::super::architecture::MapGrid;
     use super::*;
 
     #[test]
@@ -129,6 +130,16 @@ mod tests {
         assert_eq!(Preset::Nin28.architecture(10).parameters(1), 59_050);
         assert_eq!(Preset::NinCifar.architecture(10).parameters(3), 966_986);
         assert_eq!(Preset::NinImagenet.architecture(1000).parameters(3), 7_595_176);
+    }
+
+    #[test]
+    fn cells_of_the_map_lie_over_the_middle_of_what_they_see() {
+        let grid = |preset: Preset| preset.architecture(10).map_grid();
+        // Valid convolutions of 3×3 shave off a pixel each: the first of 22 cells looks at pixel 3.
+        assert_eq!(grid(Preset::Nin28), MapGrid { offset: 3.5, stride: 1.0 });
+        // Two pools of 3×3 with stride 2, all else padded: 0.5 + 1 + 2.
+        assert_eq!(grid(Preset::NinCifar), MapGrid { offset: 3.5, stride: 4.0 });
+        assert_eq!(grid(Preset::NinOutline), MapGrid { offset: 5.5, stride: 4.0 });
     }
 
     #[test]

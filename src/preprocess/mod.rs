@@ -48,9 +48,11 @@ mod ink;
 mod polarity;
 mod resize;
 mod spec;
+mod view;
 
 pub use header::Header;
 pub use spec::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
+pub use view::view;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -112,7 +114,7 @@ pub struct Prepared {
 }
 
 /// A rectangle in picture pixels. With ink framing it may reach past the picture's edges.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Region {
     pub x: f64,
     pub y: f64,

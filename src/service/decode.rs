@@ -3,10 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use image::RgbImage;
+
 use super::{Picture, ServedModel, ServiceError};
 use crate::batching::{BudgetExceeded, BytesPermit, MemoryBudget};
 use crate::model::{Pixels, Sample};
-use crate::preprocess::{Header, Prepared, Region, Warning, prepare};
+use crate::preprocess::{Header, Prepared, Region, Warning, prepare, view};
+
+/// Bytes for each pixel of a view: three of its own, a number that is painted, and the file that is
+/// made of it, which may be as large.
+const VIEW_BYTES: u64 = 3 + 4 + 3;
 
 pub(super) struct Decoder {
     pub(super) model: Arc<ServedModel>,
@@ -31,16 +37,34 @@ impl Decoder {
         let header = Header::read(&picture.bytes, self.max_pixels)?;
         let spec = &self.model.info.input;
         let sample_bytes = spec.bytes() as u64;
-        let bytes = header.decoded_bytes.saturating_add(sample_bytes);
-        let mut permit = self.budget.try_acquire(bytes).map_err(|refusal| match refusal {
-            BudgetExceeded::NeverFits { bytes, .. } => ServiceError::TooMuchMemory { bytes },
-            BudgetExceeded::Full { .. } => {
-                ServiceError::Overloaded { retry_after: self.retry_after }
-            }
-        })?;
+        let mut permit = self.acquire(header.decoded_bytes.saturating_add(sample_bytes))?;
         let Prepared { pixels, region, warnings } = prepare(&picture.bytes, &header, spec)?;
         permit.shrink_to(sample_bytes);
         let sample = Sample { pixels: Pixels::Bytes(pixels), maps: picture.maps };
         Ok(Decoded { header, region, warnings, sample, permit })
+    }
+
+    /// The picture as a person sees it, scaled to `size` (width, height), with the memory that it
+    /// takes; `header` is that of `bytes`.
+    pub(super) fn view(
+        &self,
+        bytes: &[u8],
+        header: &Header,
+        size: (u32, u32),
+    ) -> Result<(RgbImage, BytesPermit), ServiceError> {
+        let view_bytes = VIEW_BYTES * u64::from(size.0) * u64::from(size.1);
+        let mut permit = self.acquire(header.decoded_bytes.saturating_add(view_bytes))?;
+        let view = view(bytes, header, self.model.info.input.background, size)?;
+        permit.shrink_to(view_bytes);
+        Ok((view, permit))
+    }
+
+    fn acquire(&self, bytes: u64) -> Result<BytesPermit, ServiceError> {
+        self.budget.try_acquire(bytes).map_err(|refusal| match refusal {
+            BudgetExceeded::NeverFits { bytes, .. } => ServiceError::TooMuchMemory { bytes },
+            BudgetExceeded::Full { .. } => {
+                ServiceError::Overloaded { retry_after: self.retry_after }
+            }
+        })
     }
 }

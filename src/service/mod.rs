@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use image::RgbImage;
 use tokio::sync::Semaphore;
 
 pub use classification::{Classification, Timings, ranking};
@@ -36,6 +37,7 @@ pub use statistics::{Counts, Statistics, Total};
 
 use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
 use crate::model::{Prediction, Sample};
+use crate::preprocess::Header;
 use decode::{Decoded, Decoder};
 use lifecycle::Gate;
 use pool::{DecodePool, Done, whole_seconds};
@@ -69,6 +71,16 @@ pub struct Picture {
     pub bytes: Bytes,
     /// Whether the class confidence maps are wanted beside the scores.
     pub maps: bool,
+}
+
+/// A picture to be looked at.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub bytes: Bytes,
+    /// Of the same bytes.
+    pub header: Header,
+    /// Width and height to scale it to.
+    pub size: (u32, u32),
 }
 
 impl Service {
@@ -222,6 +234,22 @@ impl Service {
         Ok(self.pool.run(ticket.deadline(), job).await?.value)
     }
 
+    /// Decodes a picture as a person sees it and gives it to `paint`, on a decoding thread.
+    pub async fn view<T: Send + 'static>(
+        &self,
+        ticket: &Ticket,
+        model: &Arc<ServedModel>,
+        View { bytes, header, size }: View,
+        paint: impl FnOnce(RgbImage) -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let decoder = self.decoder(model);
+        let job = move || {
+            let (view, _permit) = decoder.view(&bytes, &header, size)?;
+            Ok(paint(view))
+        };
+        self.off_runtime(ticket, job).await?
+    }
+
     /// When to send a client back that is refused for want of memory: the backlog of decoding or
     /// of `model`, whichever is longer, in whole seconds, at least one.
     pub fn retry_after(&self, model: &ServedModel) -> Duration {
@@ -264,15 +292,19 @@ impl Service {
         model: &Arc<ServedModel>,
         picture: Picture,
     ) -> Result<Done<Decoded>, ServiceError> {
-        let decoder = Decoder {
+        let decoder = self.decoder(model);
+        let job = move || decoder.decode(&picture);
+        let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
+        Ok(Done { value: value?, waited, ran })
+    }
+
+    fn decoder(&self, model: &Arc<ServedModel>) -> Decoder {
+        Decoder {
             model: Arc::clone(model),
             budget: self.budget.clone(),
             max_pixels: self.config.max_pixels,
             retry_after: self.retry_after(model),
-        };
-        let job = move || decoder.decode(&picture);
-        let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
-        Ok(Done { value: value?, waited, ran })
+        }
     }
 
     async fn answer(

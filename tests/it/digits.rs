@@ -3,7 +3,7 @@
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 /// A point in a unit square, y downwards.
-type Point = (f64, f64);
+pub type Point = (f64, f64);
 
 /// How a digit is drawn.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ impl Drawing {
         let radius = scale * 0.065;
         let place = |(x, y): Point| (margin + x * scale, margin + y * scale);
         let lines: Vec<Vec<Point>> =
-            strokes(digit).iter().map(|line| line.iter().copied().map(place).collect()).collect();
+            lines(digit).iter().map(|line| line.iter().copied().map(place).collect()).collect();
         GrayImage::from_fn(self.side, self.side, |x, y| {
             let at = (f64::from(x) + 0.5, f64::from(y) + 0.5);
             let segments = lines.iter().flat_map(|line| line.windows(2));
@@ -70,7 +70,7 @@ fn arc(centre: Point, radii: Point, from: f64, to: f64) -> Vec<Point> {
 }
 
 /// The lines of a digit as people write it.
-fn strokes(digit: u8) -> Vec<Vec<Point>> {
+pub fn lines(digit: u8) -> Vec<Vec<Point>> {
     match digit {
         0 => vec![arc((0.5, 0.5), (0.3, 0.46), 0.0, 360.0)],
         1 => vec![vec![(0.55, 0.04), (0.47, 0.96)]],

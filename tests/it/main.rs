@@ -3,8 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "a test may panic, and nobody drains it")]
 
 mod batching;
+mod browser;
 mod digits;
 mod engine;
+mod explain;
 mod http;
 mod lifecycle;
 mod networks;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use nin_serve::batching::{Batch, BatchConfig, Batcher, Engine, EngineFailure};
 use nin_serve::engine::Health;
+use nin_serve::model::architecture::MapGrid;
 use nin_serve::model::manifest::Accuracy;
-use nin_serve::model::{Pixels, Precision, Prediction, Sample};
+use nin_serve::model::{ClassMaps, Pixels, Precision, Prediction, Sample};
 use nin_serve::preprocess::{ChannelOrder, Channels, Filter, Framing, InputSpec, Polarity, Resize};
 use nin_serve::service::{ModelInfo, ModelSet, ServedModel, Service, ServiceConfig, Statistics};
 use tokio::sync::{Semaphore, watch};
@@ -93,8 +94,26 @@ fn by_brightness(sample: &Sample) -> Prediction {
         }
     };
     let mut probabilities = vec![0.1; LABELS.len()];
-    probabilities[mean / 64] = 0.7;
-    prediction(probabilities)
+    let best = mean / 64;
+    probabilities[best] = 0.7;
+    let maps = match &sample.pixels {
+        Pixels::Bytes(pixels) if sample.maps => Some(quarters(best, pixels)),
+        _ => None,
+    };
+    Prediction { maps, ..prediction(probabilities) }
+}
+
+/// Maps of four cells, in which the quarters of the input speak for the class `best` by their
+/// brightness, and nothing for the others.
+fn quarters(best: usize, pixels: &[u8]) -> ClassMaps {
+    let (width, stride) = (8, 4);
+    let mut values = vec![0.0; LABELS.len() * 4];
+    for (cell, value) in values[best * 4..][..4].iter_mut().enumerate() {
+        let (x, y) = (cell % 2 * stride + stride / 2, cell / 2 * stride + stride / 2);
+        *value = f32::from(pixels[3 * (y * width + x)]) / 255.0;
+    }
+    let grid = MapGrid { offset: 2.0, stride: 4.0 };
+    ClassMaps { width: 2, height: 2, values, grid }
 }
 
 fn prediction(probabilities: Vec<f32>) -> Prediction {

@@ -37,6 +37,7 @@ async fn the_description_covers_every_route() {
     let expected = [
         "/classify",
         "/classify/batch",
+        "/explain",
         "/health",
         "/health/live",
         "/health/ready",
@@ -49,7 +50,7 @@ async fn the_description_covers_every_route() {
     assert_eq!(paths, BTreeSet::from(expected));
     let parameters = document["paths"]["/classify"]["post"]["parameters"].as_array();
     let names: Vec<_> = parameters.into_iter().flatten().map(|p| &p["name"]).collect();
-    assert_eq!(names, ["model", "top_k", "timeout_ms"]);
+    assert_eq!(names, ["model", "top_k", "timeout_ms", "explain"]);
     let forms = document["paths"]["/classify"]["post"]["requestBody"]["content"].as_object();
     let forms: Vec<_> = forms.into_iter().flatten().map(|(kind, _)| kind.as_str()).collect();
     for kind in ["image/*", "application/octet-stream", "multipart/form-data", "application/json"] {
