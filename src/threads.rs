@@ -17,10 +17,10 @@ const MOST_RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("not zero
 ///
 /// Decoding and inference may each take all CPUs, and never more: whichever has work to do gets
 /// the machine, and where both have the kernel shares it out. A hard split would let half of the
-/// machine stand idle whenever pictures are small, or networks are. Means of three runs on two
-/// CPUs that others used, too, with
-/// 16 clients at once and f32: large photographs through `nin-cifar`, 72 a second with one thread
-/// each and 105 with two each; digits through `nin-28`, 870 and 1300.
+/// machine stand idle whenever pictures are small, or networks are. Means of three runs with 16
+/// clients at once, f32, on two CPUs that others used, too: large photographs through `nin-cifar`
+/// went from 72 a second with one thread each to 105 with two each, digits through `nin-28` from
+/// 870 to 1300.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads {
     /// What the quota and the affinity leave us.

@@ -7,6 +7,7 @@ import os
 
 import failover
 import image
+import overload
 from engine import NAME, build, docker, need_engine
 
 need_engine()
@@ -14,7 +15,7 @@ given = os.environ.get("NIN_SERVE_IMAGE")
 try:
     if not given:
         build()
-    for test in (image, failover):
+    for test in (image, failover, overload):
         print(f"{test.__name__}: {test.__doc__.splitlines()[0]}", flush=True)
         test.check(given or NAME)
 finally:

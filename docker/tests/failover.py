@@ -4,77 +4,17 @@ No client may see an error after retries: the proxy's, and the client's own, whi
 `Retry-After` says.
 """
 
-import csv
-import io
 import itertools
-import os
-import re
-import shutil
-import subprocess
 import time
 
 import monitoring
-from engine import CHECKOUT, NAME, address, docker, expect, fail, healthy, inspect, wait_until
-from load import DIGIT, Client, Load, get, ppm, quantile, tally
+from compose import need_image, replicas, started, up
+from engine import address, docker, expect, inspect, wait_until
+from load import DIGIT, Client, Load, ppm, quantile, tally
 
 CLIENTS, PAUSE, ATTEMPTS = 8, 0.05, 5
 # The proxy can repeat the first two. The third is larger than its buffer.
 PICTURES = [DIGIT] * 16 + [ppm(256, 256)] * 3 + [ppm(800, 400)]
-PORTS = ("NIN_SERVE_PORT", "NIN_STATS_PORT", "NIN_PROMETHEUS_PORT")
-
-
-class Compose:
-    def __init__(self, image):
-        # Any free port: the tests use the containers' own addresses.
-        ports = dict.fromkeys(PORTS, "127.0.0.1:0")
-        self.environment = {**os.environ, **ports, "NIN_SERVE_IMAGE": image}
-        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
-        if plugin.returncode == 0:
-            self.command = ["docker", "compose"]
-        elif shutil.which("docker-compose"):
-            self.command = ["docker-compose"]
-        else:
-            fail("Docker Compose is missing. Install it with: sudo apt-get install docker-compose")
-
-    def run(self, *arguments, timeout=180):
-        files = ["-p", NAME, "-f", str(CHECKOUT / "docker/compose.yaml")]
-        done = subprocess.run(
-            [*self.command, *files, *arguments],
-            env=self.environment, capture_output=True, text=True, timeout=timeout,
-        )  # fmt: skip
-        if done.returncode != 0:
-            fail(f"compose {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
-
-    def containers(self, service):
-        return self.run("ps", "-q", service).split()
-
-    def down(self):
-        self.run("down", "--volumes", "--remove-orphans", "--timeout", "10")
-
-
-def need_image(variable, kind):
-    """The image that the compose file names is here, or is pulled, or is made."""
-    text = (CHECKOUT / "docker/compose.yaml").read_text()
-    image = re.search(rf"\${{{variable}:-(.+)}}", text)[1]
-    if not docker("images", "--quiet", image):
-        pulled = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True)
-        if pulled.returncode != 0:
-            subprocess.run([CHECKOUT / "docker/base-images.sh", kind], check=True)
-
-
-def replicas(proxy):
-    """The proxy's statistics of each replica that it knows."""
-    answer = get(proxy, "/stats;csv", port=8404)
-    if answer is None:
-        return []
-    rows = csv.DictReader(io.StringIO(answer[1].decode().lstrip("# ")))
-    rows = [row for row in rows if row["pxname"] == "replicas"]
-    return [row for row in rows if row["svname"] != "BACKEND"]
-
-
-def up(proxy):
-    return sum(row["status"].startswith("UP") for row in replicas(proxy))
 
 
 def patient(clients, first):
@@ -146,29 +86,14 @@ def failover(proxy, containers):
 
 
 def check(image):
-    compose = Compose(image)
-    need_image("PROXY_IMAGE", "proxy")
     need_image("PROMETHEUS_IMAGE", "prometheus")
-    compose.down()
-    try:
-        begun = time.monotonic()
-        compose.run("up", "--detach", "--no-build", "nin-serve", "proxy", "prometheus")
-        containers = compose.containers("nin-serve")
-        expect(len(containers) == 3, "three replicas are started")
-        proxy = address(compose.containers("proxy")[0])
-        for container in containers:
-            wait_until(lambda: healthy(container), 90, f"{container} is healthy")
-        wait_until(lambda: up(proxy) == 3, 30, "the proxy sees three")
-        print(f"  all ready after {time.monotonic() - begun:.1f} s")
+    with started(image, "prometheus") as (compose, proxy, containers):
         phases, outcomes, first = failover(proxy, containers)
         report(phases, outcomes)
-        rows = replicas(proxy)
-        repeated = sum(int(row["wretr"]) + int(row["wredis"]) for row in rows)
+        repeated = sum(int(row["wretr"]) + int(row["wredis"]) for row in replicas(proxy))
         failed = tally((0, 0, outcome) for outcome in first if outcome != 200)
         print(f"  {len(outcomes)} requests; the proxy repeated {repeated}")
         print(f"  first tries that failed at the client: {dict(failed) or 'none'}")
         count = tally(outcomes)
         expect(set(count) == {200}, f"no client saw an error after retries: {dict(count)}")
         monitoring.check(address(compose.containers("prometheus")[0]), len(containers))
-    finally:
-        compose.down()

@@ -11,20 +11,14 @@ use prost::Message;
 use tonic::codec::{
     DecodeBuf, Decoder, EncodeBody, EncodeBuf, Encoder, SingleMessageCompressionOverride,
 };
-use tonic::{Code as Grpc, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::bounds;
 use crate::http::{Code, Problem};
 
 /// The one message of a whole body.
 pub(super) async fn decode<M: Message + Default + 'static>(body: Vec<u8>) -> Result<M, Problem> {
-    let refused = |status: Status| {
-        let code = match status.code() {
-            Grpc::Unimplemented => Code::UnsupportedEncoding,
-            _ => Code::InvalidTensor,
-        };
-        Problem::new(code, status.message().to_owned())
-    };
+    let refused = |status: Status| Problem::new(Code::InvalidTensor, status.message().to_owned());
     // The body was read within its limit.
     let limit = Some(usize::MAX);
     let decoder = MessageDecoder(PhantomData::<M>);

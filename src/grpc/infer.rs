@@ -151,7 +151,7 @@ impl Data {
             Err(layout.wrong()(detail))
         };
         match source {
-            Source::Raw(data) => layout.from_binary(charged(data, charge), budget),
+            Source::Raw(data) => layout.read_binary(charged(data, charge), budget),
             Source::Elements(pictures) => {
                 check(pictures.len())?;
                 let pictures = pictures.into_iter().map(|picture| charged(picture, charge));

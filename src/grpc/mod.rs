@@ -102,6 +102,11 @@ async fn receive<Q: Message + Default + 'static>(
     request: Request,
 ) -> Result<(Call, Q, Charge), Problem> {
     let (parts, body) = request.into_parts();
+    let encoding = parts.headers.get("grpc-encoding");
+    if let Some(encoding) = encoding.filter(|encoding| *encoding != "identity") {
+        let detail = format!("messages must not be compressed; this one is {encoding:?}");
+        return Err(Problem::new(Code::UnsupportedEncoding, detail));
+    }
     let admin = parts.extensions.get::<Admin>().copied().unwrap_or(Admin::Off);
     let ticket = state.api.service.accept(patience(&parts.headers))?;
     let limits = state.api.limits(&ticket, Duration::from_secs(1));

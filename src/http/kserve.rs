@@ -3,6 +3,7 @@
 //! <https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol>
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -11,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{SERVER_TIMING, server_timing};
@@ -80,21 +81,35 @@ async fn predict(
     let input = Input::Pictures(pictures);
     let (predictions, timings) = run(&api, &context, &admitted, input).await?;
     let info = &admitted.model.info;
-    let predictions: Vec<_> = predictions.iter().map(|found| answer(info, found)).collect();
+    let predictions = predictions.iter().map(|found| Found::new(info, found)).collect();
     let timing = [(SERVER_TIMING, server_timing(timings, &admitted.ticket))];
-    Ok((timing, Json(json!({"predictions": predictions}))).into_response())
+    Ok((timing, Json(Answer { predictions })).into_response())
 }
 
-/// The best class, and the probabilities of all in the order of the classes.
-fn answer(info: &ModelInfo, prediction: &Prediction) -> Value {
-    let best = ranking(&prediction.probabilities, std::num::NonZeroUsize::new(1));
-    let (index, probability) = best.first().copied().unwrap_or_default();
-    json!({
-        "label": info.labels[index],
-        "index": index,
-        "probability": probability,
-        "probabilities": prediction.probabilities,
-    })
+/// What is said of a picture.
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    /// Of the best class.
+    label: &'a str,
+    index: usize,
+    probability: f32,
+    /// In the order of the classes.
+    probabilities: &'a [f32],
+}
+
+impl<'a> Found<'a> {
+    fn new(info: &'a ModelInfo, prediction: &'a Prediction) -> Self {
+        let best = ranking(&prediction.probabilities, Some(NonZeroUsize::MIN));
+        // A network has two classes at least.
+        let (index, probability) = best.first().copied().unwrap_or_default();
+        let probabilities = &prediction.probabilities;
+        Self { label: &info.labels[index], index, probability, probabilities }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    predictions: Vec<Found<'a>>,
 }
 
 /// More instances than these are not even kept to be counted.

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures_util::future::join_all;
 use image::ImageFormat;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response};
@@ -90,6 +91,7 @@ async fn a_hundred_good_and_bad_uploads_at_once() {
         (truncated, 422),
         (huge_png_header(), 413),
     ];
+    let client = Client::new();
     let mut uploads = Vec::new();
     for index in 0..100 {
         let (body, status, digit) = match bad.get(index % 8) {
@@ -99,10 +101,10 @@ async fn a_hundred_good_and_bad_uploads_at_once() {
                 (encode(&ON_PAPER.draw(digit), ImageFormat::Png), 200, Some(digit))
             }
         };
-        let request = Client::new().post(server.url(URL)).body(body).send();
+        let request = client.post(server.url(URL)).body(body).send();
         uploads.push(async move { (request.await.expect("an answer"), status, digit) });
     }
-    for (response, status, digit) in futures_util::future::join_all(uploads).await {
+    for (response, status, digit) in join_all(uploads).await {
         assert_eq!(response.status(), status);
         let answer = json_of(response).await;
         match digit {
@@ -110,12 +112,29 @@ async fn a_hundred_good_and_bad_uploads_at_once() {
             None => assert_eq!(answer["status"], status, "{answer}"),
         }
     }
-    let mut sizes = Vec::new();
-    while !sizes.iter().any(|&size| size > 1) {
-        let line: Value = serde_json::from_str(&server.log_line("batch_size")).expect("JSON");
-        sizes.push(line["batch_size"].as_u64().expect("a number"));
-    }
     assert!(post(&server, encode(&ON_PAPER.draw(1), ImageFormat::Png)).await.status().is_success());
+}
+
+#[tokio::test]
+async fn uploads_that_come_together_run_together() {
+    let server = start(&[]);
+    // Small enough that decoding keeps ahead of the network.
+    let picture = encode(&ON_BLACK.draw(7), ImageFormat::Png);
+    let client = Client::new();
+    for _ in 0..20 {
+        let uploads = (0..64).map(|_| client.post(server.url(URL)).body(picture.clone()).send());
+        for response in join_all(uploads).await {
+            assert_eq!(label(&json_of(response.expect("an answer")).await), "7");
+        }
+        let sizes = (0..64).map(|_| {
+            let line: Value = serde_json::from_str(&server.log_line("batch_size")).expect("JSON");
+            line["batch_size"].as_u64().expect("a number")
+        });
+        if sizes.max() > Some(1) {
+            return;
+        }
+    }
+    panic!("no batch of more than one picture in 20 rounds of 64 uploads at once");
 }
 
 /// The header of a PNG of 50,000 × 50,000 pixels, with its checksum, and nothing after it.

@@ -105,7 +105,7 @@ impl Layout {
     }
 
     /// Pictures or pixels out of the binary part.
-    pub(crate) fn from_binary(
+    pub(crate) fn read_binary(
         &self,
         data: Bytes,
         budget: &MemoryBudget,
@@ -234,14 +234,14 @@ mod tests {
         let layout = layout("pixels", "FP32", &[2, 3, 4, 6]).expect("accepted");
         let budget = MemoryBudget::new(1 << 20);
         for length in [0, 575, 577] {
-            let error = layout.from_binary(vec![0; length].into(), &budget);
+            let error = layout.read_binary(vec![0; length].into(), &budget);
             assert!(matches!(error, Err(InputError::Tensor(TensorError::Size { .. }))));
         }
-        let input = layout.from_binary(vec![0; 576].into(), &budget).expect("right");
+        let input = layout.read_binary(vec![0; 576].into(), &budget).expect("right");
         assert_eq!((input.len(), budget.in_flight()), (2, 2048));
         let nan = f32::NAN.to_le_bytes().repeat(144).into();
-        assert!(matches!(layout.from_binary(nan, &budget), Err(InputError::Tensor(_))));
-        let full = layout.from_binary(vec![0; 576].into(), &MemoryBudget::new(1024));
+        assert!(matches!(layout.read_binary(nan, &budget), Err(InputError::Tensor(_))));
+        let full = layout.read_binary(vec![0; 576].into(), &MemoryBudget::new(1024));
         assert!(matches!(full, Err(InputError::Memory(BudgetExceeded::Full { .. }))));
     }
 }

@@ -210,7 +210,7 @@ pub(super) fn decode(
 ) -> Result<Input, InputError> {
     match source {
         Source::Raw(picture) => Ok(Input::Pictures(vec![picture])),
-        Source::Binary(data) => layout.from_binary(data, budget),
+        Source::Binary(data) => layout.read_binary(data, budget),
         Source::Json(data) => match layout.datatype {
             Datatype::Bytes => {
                 let mut pictures = Vec::with_capacity(layout.count);

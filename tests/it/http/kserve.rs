@@ -28,8 +28,8 @@ async fn instances_of_every_form_are_answered_in_their_order() {
     let labels: Vec<_> = predictions.iter().map(|p| p["label"].as_str()).collect();
     assert_eq!(labels, ["white", "black", "white", "black"].map(Some));
     assert_eq!(predictions[0]["index"], 3);
-    assert_eq!(predictions[0]["probability"], json!(0.7f32));
-    assert_eq!(predictions[0]["probabilities"], json!([0.1f32, 0.1f32, 0.1f32, 0.7f32]));
+    assert_eq!(predictions[0]["probability"], 0.7);
+    assert_eq!(predictions[0]["probabilities"], json!([0.1, 0.1, 0.1, 0.7]));
     assert_eq!(rig.records.last().work.pictures, 4);
 }
 
