@@ -12,7 +12,8 @@
 //! | --- | --- | --- |
 //! | [`cli`], [`commands`], [`config`] | arguments → validated settings; a file per subcommand | all below |
 //! | [`app`], [`models`], [`lifecycle`], [`telemetry`], [`metrics`], [`threads`] | build → run → drain | `http`, `service`, `model` |
-//! | [`http`] | routes, uploads, problems, OpenAPI | `service` |
+//! | [`http`] | routes, uploads, problems, OpenAPI, the web page | `service`, `explain` |
+//! | [`explain`] | class maps over the picture: evidence, regions, heat | `model`'s data |
 //! | [`service`] | from the bytes of a picture to what the network says | `preprocess`, `batching` |
 //! | [`batching`], [`engine`] | the queue; the thread that owns a network | nothing of ours |
 //! | [`preprocess`] | bytes → pixels | `image` and codecs |

@@ -104,7 +104,7 @@ async fn the_page_fits_a_phone_and_the_dark() {
     browser.text("#model-note").await;
     browser.client.find(Locator::Id("theme")).await.expect("it").click().await.expect("clicked");
     browser.transfer("drop", &[("two.png", &digit(2)), ("eight.png", &digit(8))]).await;
-    assert_eq!(browser.text(BEST).await, "2");
+    assert_eq!(browser.text(".card:first-child .bars span").await, "2");
     browser.keep_screenshot("dark").await;
     browser.client.set_window_size(500, 900).await.expect("resized");
     let wide = "return document.documentElement.scrollWidth - innerWidth";
@@ -137,12 +137,18 @@ async fn the_live_strip_tells_the_services_own_figures() {
 
 #[tokio::test]
 async fn the_description_is_browsed_and_tried() {
-    let Some(browser) = Browser::open("/docs/#/models/models").await else { return };
-    let execute = "#operations-models-models .execute";
-    let execute = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(execute)).await;
-    execute.expect("a button").click().await.expect("clicked");
-    let answer = browser.text("#operations-models-models .live-responses-table .microlight").await;
-    assert!(answer.contains("nin-mnist"), "{answer}");
+    let Some(browser) = Browser::open("/docs/#/classification/classify").await else { return };
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("seven.png");
+    std::fs::write(&file, digit(7)).expect("written");
+    let part = |css: &str| format!("#operations-classification-classify {css}");
+    let upload = part("input[type=file]");
+    let upload = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(&upload)).await;
+    upload.expect("a place for a file").send_keys(&file.to_string_lossy()).await.expect("chosen");
+    let execute = browser.client.find(Locator::Css(&part(".execute"))).await.expect("a button");
+    execute.click().await.expect("clicked");
+    let answer = browser.text(&part(".live-responses-table .microlight")).await;
+    assert!(answer.contains("predictions"), "{answer}");
     browser.keep_screenshot("docs").await;
     browser.close().await;
 }
