@@ -142,6 +142,9 @@ async fn the_description_is_browsed_and_tried() {
     let file = folder.path().join("seven.png");
     std::fs::write(&file, digit(7)).expect("written");
     let part = |css: &str| format!("#operations-classification-classify {css}");
+    let kind = part("option[value='application/octet-stream']");
+    let kind = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(&kind)).await;
+    kind.expect("a kind of body").click().await.expect("chosen");
     let upload = part("input[type=file]");
     let upload = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(&upload)).await;
     upload.expect("a place for a file").send_keys(&file.to_string_lossy()).await.expect("chosen");
