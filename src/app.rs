@@ -163,9 +163,11 @@ impl App {
             sleep(limit).await;
         };
         tokio::select! {
-            () = serve => {}
+            // In this order: an abort also ends the server, which must not pass for a clean end.
+            biased;
             () = shutdown.aborted() => bail!("aborted by a second signal"),
             () = leave => bail!("--drain-timeout passed with {} requests unanswered", service.in_flight()),
+            () = serve => {}
         }
         // Nothing is left to do but for tasks that wait for what will not come.
         shutdown.abort();
