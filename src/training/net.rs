@@ -7,6 +7,8 @@ use tch::{Device, Kind, TchError, Tensor};
 
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 const BATCH_NORM_EPSILON: f64 = 1e-5;
+/// See [`TrainableNet::log_scores`].
+const VOTE_SHARPNESS: f64 = 20.0;
 
 /// Whether dropout drops and batch normalisation measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,20 +95,23 @@ impl TrainableNet {
         x.f_to_kind(Kind::Float)
     }
 
-    /// Logarithm of the probabilities, `[N, K]`, of class maps `[N, K, h, w]`.
-    pub fn log_probabilities(&self, maps: &Tensor) -> Result<Tensor, TchError> {
+    /// What the loss is taken of, `[N, K]`, from class maps `[N, K, h, w]`: logarithms that sum to
+    /// one when raised. For softmax after pooling they are those of the served probabilities.
+    ///
+    /// Where positions vote, they are the softmax of the mean votes times [`VOTE_SHARPNESS`]. The
+    /// cross-entropy of the mean itself would ask an answer of every position, also of those that
+    /// see nothing but ground; this way a position without evidence may abstain by voting evenly,
+    /// and only the order of the classes counts.
+    pub fn log_scores(&self, maps: &Tensor) -> Result<Tensor, TchError> {
         let positions = [2i64, 3];
-        match self.architecture.head {
-            Head::PoolThenSoftmax => maps
+        let scores = match self.architecture.head {
+            Head::PoolThenSoftmax => maps.f_mean_dim(positions.as_slice(), false, Kind::Float)?,
+            Head::SoftmaxThenPool => maps
+                .f_softmax(1, Kind::Float)?
                 .f_mean_dim(positions.as_slice(), false, Kind::Float)?
-                .f_log_softmax(1, Kind::Float),
-            Head::SoftmaxThenPool => {
-                let (_, _, height, width) = maps.size4()?;
-                let log = maps.f_log_softmax(1, Kind::Float)?;
-                let sum = log.f_logsumexp(positions.as_slice(), false)?;
-                sum.f_sub_scalar(((height * width) as f64).ln())
-            }
-        }
+                .f_mul_scalar(VOTE_SHARPNESS)?,
+        };
+        scores.f_log_softmax(1, Kind::Float)
     }
 
     /// What the optimiser changes: name and tensor, in a fixed order.

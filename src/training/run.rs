@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
         let rate = recipe.schedule().rate(global_step as f64 / steps as f64);
         let classes = Tensor::f_from_slice(&batch.classes)?;
         let maps = self.net.forward(&self.input(&batch.pixels, size)?, Mode::Train)?;
-        let log = self.net.log_probabilities(&maps)?;
+        let log = self.net.log_scores(&maps)?;
         let loss = smoothed_loss(&log, &classes, recipe.label_smoothing)?;
         let value = loss.f_double_value(&[])?;
         anyhow::ensure!(
@@ -204,7 +204,7 @@ impl<'a> Run<'a> {
             let classes: Vec<i64> = chunk.iter().map(|&i| pictures.classes[i] as i64).collect();
             let classes = Tensor::f_from_slice(&classes)?;
             let maps = self.net.forward(&self.input(&pixels, size)?, Mode::Infer)?;
-            let log = self.net.log_probabilities(&maps)?;
+            let log = self.net.log_scores(&maps)?;
             sums.loss +=
                 smoothed_loss(&log, &classes, 0.0)?.f_double_value(&[])? * chunk.len() as f64;
             sums.correct += count_correct(&log, &classes)?;

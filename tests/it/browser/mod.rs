@@ -136,13 +136,21 @@ async fn the_live_strip_tells_the_services_own_figures() {
 }
 
 #[tokio::test]
-async fn the_description_is_browsed_and_tried() {
-    let Some(browser) = Browser::open("/docs/#/models/models").await else { return };
-    let execute = "#operations-models-models .execute";
-    let execute = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(execute)).await;
-    execute.expect("a button").click().await.expect("clicked");
-    let answer = browser.text("#operations-models-models .live-responses-table .microlight").await;
-    assert!(answer.contains("nin-mnist"), "{answer}");
+async fn the_description_is_browsed_and_tried_with_an_upload() {
+    const ROUTE: &str = "#operations-classification-classify";
+    let Some(browser) = Browser::open("/docs/#/classification/classify").await else { return };
+    let element = async |css: &str| {
+        let css = format!("{ROUTE} {css}");
+        let found = browser.client.wait().at_most(PATIENCE).for_element(Locator::Css(&css)).await;
+        found.unwrap_or_else(|error| panic!("{css}: {error}"))
+    };
+    let kind = "select[aria-label='Request content type'] option[value='application/octet-stream']";
+    element(kind).await.click().await.expect("chosen");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/models/nin-mnist/digit.png");
+    element("input[type=file]").await.send_keys(picture).await.expect("attached");
+    element(".execute").await.click().await.expect("clicked");
+    let answer = browser.text(&format!("{ROUTE} .live-responses-table .microlight")).await;
+    assert!(answer.contains("\"probability\"") && answer.contains("\"png\""), "{answer}");
     browser.keep_screenshot("docs").await;
     browser.close().await;
 }
