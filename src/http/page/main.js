@@ -16,7 +16,10 @@ async function loadModels() {
   try {
     const list = await ask("models").then((response) => response.json());
     models = list.models;
-    at("model").replaceChildren(...models.map(({ name }) => new Option(name, name, name === list.default, name === list.default)));
+    // A link may name a model: /?model=nin-mnist
+    const linked = new URLSearchParams(location.search).get("model");
+    const chosen = models.some(({ name }) => name === linked) ? linked : list.default;
+    at("model").replaceChildren(...models.map(({ name }) => new Option(name, name, name === chosen, name === chosen)));
     at("key-form").hidden = true;
     at("draw").hidden = !reader();
     describe();
@@ -35,10 +38,11 @@ function describe() {
   at("model-note").textContent = `${description} ${labels.length} classes, ${millions} parameters.${measured}`;
 }
 
-/** The model that reads digits: the chosen one, or the first that takes grey pictures. */
+/** The model that reads digits: the chosen one, or the most accurate that takes grey pictures. */
 function reader() {
   const grey = models.filter(({ input }) => input.channels === 1);
-  return grey.find(({ name }) => name === at("model").value) ?? grey[0];
+  const right = ({ accuracy }) => accuracy?.top1 ?? 0;
+  return grey.find(({ name }) => name === at("model").value) ?? grey.sort((a, b) => right(b) - right(a))[0];
 }
 
 // Pictures

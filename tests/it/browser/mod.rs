@@ -17,7 +17,7 @@ const BEST: &str = ".card .bars span";
 
 #[tokio::test]
 async fn a_chosen_file_is_classified_and_explained() {
-    let Some(browser) = Browser::open("/").await else { return };
+    let Some(browser) = Browser::open("/?model=nin-mnist-mlpconv").await else { return };
     browser.text("#model-note").await;
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("it's a seven.png");
@@ -52,7 +52,7 @@ async fn a_chosen_file_is_classified_and_explained() {
 
 #[tokio::test]
 async fn pictures_are_dropped_and_pasted_and_bad_ones_told_of() {
-    let Some(browser) = Browser::open("/").await else { return };
+    let Some(browser) = Browser::open("/?model=nin-mnist-mlpconv").await else { return };
     browser.text("#model-note").await;
     let tiff = encode(&ON_PAPER.draw(3), ImageFormat::Tiff);
     browser.transfer("drop", &[("one.png", &digit(1)), ("three.tiff", &tiff)]).await;
@@ -77,7 +77,7 @@ async fn pictures_are_dropped_and_pasted_and_bad_ones_told_of() {
 
 #[tokio::test]
 async fn a_drawn_digit_is_read() {
-    let Some(browser) = Browser::open("/").await else { return };
+    let Some(browser) = Browser::open("/?model=nin-mnist-mlpconv").await else { return };
     browser.text("#model-note").await;
     for digit in [7, 2] {
         // The unit square, in pixels around the middle of the canvas.
@@ -100,7 +100,7 @@ async fn a_drawn_digit_is_read() {
 
 #[tokio::test]
 async fn the_page_fits_a_phone_and_the_dark() {
-    let Some(browser) = Browser::open("/").await else { return };
+    let Some(browser) = Browser::open("/?model=nin-mnist-mlpconv").await else { return };
     browser.text("#model-note").await;
     browser.client.find(Locator::Id("theme")).await.expect("it").click().await.expect("clicked");
     browser.transfer("drop", &[("two.png", &digit(2)), ("eight.png", &digit(8))]).await;
@@ -122,7 +122,7 @@ async fn the_page_fits_a_phone_and_the_dark() {
 
 #[tokio::test]
 async fn the_live_strip_tells_the_services_own_figures() {
-    let Some(browser) = Browser::open("/").await else { return };
+    let Some(browser) = Browser::open("/?model=nin-mnist-mlpconv").await else { return };
     assert_eq!(browser.text("#live-state").await, "ready");
     browser.transfer("drop", &[("one.png", &digit(1)), ("two.png", &digit(2))]).await;
     let counted = "return Number(document.getElementById('live-batch').textContent) >= 1";
