@@ -52,6 +52,7 @@ pub use guard::Guard;
 pub use openapi::document;
 pub use page::OPEN as PAGE;
 pub use problem::{Code, Problem, ProblemBody};
+pub use upload::{Shape, Upload, UploadError, uploads};
 
 use crate::batching::panic_message;
 use crate::grpc;
