@@ -6,6 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+cargo +nightly fuzz --version > /dev/null 2>&1 || {
+    echo 'Needs: rustup toolchain install nightly --profile minimal && cargo install cargo-fuzz'
+    exit 1
+}
 seconds=${1:-600}
 shift || true
 targets=${*:-picture upload manifest}
