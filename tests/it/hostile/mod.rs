@@ -8,7 +8,7 @@
 
 mod bombs;
 mod content;
-mod crafted;
+pub mod crafted;
 mod weights;
 
 use std::io::Write;
