@@ -23,6 +23,8 @@ from tally import Tally
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GROWTH = 0.10
+# Clients with huge requests that come at the start and leave.
+RUSH = 8
 
 
 def main() -> int:
@@ -64,10 +66,17 @@ def run(server: Server, pictures: Pictures, tally: Tally, duration: float) -> "M
         for _ in range(count)
     ]
     memory = Memory(min(60, duration / 3))
+    # The allocator keeps some of the most that was ever needed at once. That comes early, so that
+    # what is added later is growth.
+    rush = threading.Event()
+    arguments = (server.address, pictures, tally, rush)
+    clients += [threading.Thread(target=traffic.huge, args=arguments) for _ in range(RUSH)]
     for client in clients:
         client.start()
     while memory.elapsed() < duration and server.running():
         memory.sample(server.resident_bytes())
+        if memory.elapsed() > memory.warm_up / 3:
+            rush.set()
         time.sleep(0.5)
     stop.set()
     for client in clients:
@@ -114,6 +123,13 @@ class Memory:
             f"resident memory: {first:.0f} MiB after {self.warm_up:.0f} s, {last:.0f} MiB in the "
             f"end ({100 * (last / first - 1):+.1f} %), {peak:.0f} MiB at most"
         )
+        steps = [self.tenth(number) for number in range(10)]
+        levels = [self.level(begin, end) for begin, end in steps]
+        print("  by tenths of the time: " + ", ".join(f"{level:.0f}" for level in levels))
+
+    def tenth(self, number: int) -> tuple[float, float]:
+        last = self.samples[-1][0]
+        return last * number / 10, last * (number + 1) / 10
 
 
 if __name__ == "__main__":
