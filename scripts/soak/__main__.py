@@ -60,19 +60,23 @@ def main() -> int:
 
 def run(server: Server, pictures: Pictures, tally: Tally, duration: float) -> "Memory":
     stop = threading.Event()
-    clients = [
-        threading.Thread(target=client, args=(server.address, pictures, tally, stop))
-        for client, count in traffic.CLIENTS.items()
-        for _ in range(count)
-    ]
+    def start(client, until: threading.Event) -> threading.Thread:
+        def run_client() -> None:
+            try:
+                client(server.address, pictures, tally, until)
+            except Exception as error:
+                tally.surprise(f"{client.__name__}: {error!r}")
+
+        thread = threading.Thread(target=run_client)
+        thread.start()
+        return thread
+
     memory = Memory(min(60, duration / 3))
     # The allocator keeps some of the most that was ever needed at once. That comes early, so that
     # what is added later is growth.
     rush = threading.Event()
-    arguments = (server.address, pictures, tally, rush)
-    clients += [threading.Thread(target=traffic.huge, args=arguments) for _ in range(RUSH)]
-    for client in clients:
-        client.start()
+    clients = [start(traffic.huge, rush) for _ in range(RUSH)]
+    clients += [start(kind, stop) for kind, count in traffic.CLIENTS.items() for _ in range(count)]
     while memory.elapsed() < duration and server.running():
         memory.sample(server.resident_bytes())
         if memory.elapsed() > memory.warm_up / 3:
