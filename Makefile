@@ -3,13 +3,18 @@
 CARGO ?= cargo
 PYTHON ?= python3
 LISTEN ?= 127.0.0.1:8080
+# Seconds of traffic, and of fuzzing each target.
+DURATION ?= 600
+FUZZ_TIME ?= 600
 
-.PHONY: help run build test fuzz clients lint fmt setup tools docker docker-test manifests-test
+.PHONY: help run build test soak fuzz contract clients lint fmt setup tools docker docker-test manifests-test
 
 help:
 	@echo "make run             fetch libtorch, build, and serve the shipped models on $(LISTEN)"
 	@echo "make test            run all tests"
-	@echo "make fuzz            ask what the description allows and forbids (schemathesis)"
+	@echo "make soak            ten minutes of mixed traffic at the binary (DURATION=60 for less)"
+	@echo "make fuzz            fuzz pictures, uploads and manifests, FUZZ_TIME=600 seconds each"
+	@echo "make contract        ask what the description allows and forbids (schemathesis)"
 	@echo "make clients         run the clients of Triton, KServe and TorchServe against the binary"
 	@echo "make lint            check formatting and lints"
 	@echo "make docker          build the image nin-serve"
@@ -29,7 +34,15 @@ build: setup
 test: setup
 	$(CARGO) test --release --locked
 
-fuzz: build
+soak: build
+	$(PYTHON) scripts/soak --duration $(DURATION)
+
+# Needs nightly Rust and cargo-fuzz, and says how to get them. `make test` runs the same checks on
+# fewer inputs without them.
+fuzz: setup
+	scripts/fuzz.sh $(FUZZ_TIME)
+
+contract: build
 	scripts/schemathesis.sh 40
 
 # Needs PyPI, for the clients.

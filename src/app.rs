@@ -21,6 +21,10 @@ use crate::models::{Cpus, Loader};
 use crate::reload::Reloader;
 use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
 use crate::threads::Threads;
+use crate::traces::Traces;
+
+/// How long a collector may take for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(3);
 
 /// Everything but the port: what turns pictures into answers.
 pub struct Backend {
@@ -31,7 +35,11 @@ pub struct Backend {
 
 impl Backend {
     /// Loads and warms up every model. Must be called on a tokio runtime.
-    pub async fn start(config: &BackendConfig, threads: Threads) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: &BackendConfig,
+        threads: Threads,
+        traces: Option<Traces>,
+    ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let (metrics, mut registry) = Metrics::new();
         let loader = Loader {
@@ -57,7 +65,7 @@ impl Backend {
             body_timeout: config.requests.body_timeout,
             max_batch_images: config.requests.max_batch_images.get(),
         };
-        let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics) });
+        let api = Arc::new(Api { service, config: http, observer: Arc::new(metrics), traces });
         Ok(Self { api, loader, registry })
     }
 
@@ -110,7 +118,8 @@ impl App {
     ) -> anyhow::Result<Self> {
         // First what is quick to find wrong.
         let tls = config.tls.acceptor()?;
-        let mut backend = Backend::start(&config.backend, threads).await?;
+        let traces = config.traces.start()?;
+        let mut backend = Backend::start(&config.backend, threads, traces).await?;
         let registry = std::mem::take(&mut backend.registry);
         let mut more = Router::new();
         if config.security.metrics_access != MetricsAccess::Off {
@@ -156,6 +165,10 @@ impl App {
             };
             tokio::join!(http, grpc);
             self.backend.stop().await;
+            if let Some(traces) = self.backend.api.traces.clone() {
+                // Not all of it, or a collector that is away would pass for unanswered requests.
+                traces.flush(LAST_TRACES.min(self.drain_timeout / 2)).await;
+            }
         };
         let leave = async {
             shutdown.begun().await;

@@ -17,6 +17,7 @@ use crate::lifecycle::{ConnectionConfig, TlsConfig};
 use crate::metrics::METRICS;
 use crate::model::Precision;
 use crate::threads::Threads;
+use crate::traces::TraceConfig;
 
 /// All that `serve` can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +40,8 @@ pub struct Config {
     pub tls: TlsConfig,
     #[command(flatten)]
     pub shutdown: ShutdownConfig,
+    #[command(flatten)]
+    pub traces: TraceConfig,
 }
 
 /// All that classification depends on, with a server or without.

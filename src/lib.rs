@@ -12,6 +12,7 @@
 //! | --- | --- | --- |
 //! | [`cli`], [`commands`], [`config`] | arguments → validated settings; a file per subcommand | all below |
 //! | [`app`], [`models`], [`lifecycle`], [`telemetry`], [`metrics`], [`threads`] | build → run → drain | `http`, `service`, `model` |
+//! | [`traces`] | spans for an OpenTelemetry collector | nothing of ours |
 //! | [`http`] | routes, uploads, problems, OpenAPI, the web page | `service`, `explain` |
 //! | [`explain`] | class maps over the picture: evidence, regions, heat | `model`'s data |
 //! | [`service`] | from the bytes of a picture to what the network says | `preprocess`, `batching` |
@@ -41,5 +42,6 @@ pub mod reload;
 pub mod service;
 pub mod telemetry;
 pub mod threads;
+pub mod traces;
 pub mod training;
 pub mod warm_up;

@@ -77,7 +77,7 @@ pub fn run(mut args: Args) -> anyhow::Result<()> {
 }
 
 async fn classify(args: Args) -> anyhow::Result<()> {
-    let backend = Backend::start(&args.backend, args.backend.threads()).await?;
+    let backend = Backend::start(&args.backend, args.backend.threads(), None).await?;
     let router = backend.router(Router::new(), Guard::default());
     let progress = progress(args.files.len());
     let mut failed = 0;

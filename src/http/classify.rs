@@ -115,6 +115,6 @@ impl Admitted {
         let models = api.service.models().current();
         let model = Arc::clone(models.get(model)?);
         context.record(|work| work.model = Some(model.info.name.clone()));
-        Ok(Self { ticket, model })
+        Ok(Self { ticket: ticket.traced(context.trace().clone()), model })
     }
 }

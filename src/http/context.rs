@@ -11,8 +11,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::problem::{Code, Problem};
-use super::{Api, linger};
+use super::{Api, linger, trace};
 use crate::service::Timings;
+use crate::traces::Trace;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -64,14 +65,16 @@ pub struct Work {
 pub struct RequestContext {
     id: Arc<str>,
     path: Arc<str>,
+    trace: Trace,
     work: Arc<Mutex<Work>>,
 }
 
 impl RequestContext {
-    fn new(request: &Request) -> Self {
+    fn new(request: &Request, trace: Trace) -> Self {
         Self {
             id: request_id(request.headers()),
             path: request.uri().path().into(),
+            trace,
             work: Arc::default(),
         }
     }
@@ -82,6 +85,11 @@ impl RequestContext {
 
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Empty if it is not exported.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     pub fn record(&self, change: impl FnOnce(&mut Work)) {
@@ -104,27 +112,18 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     sent.map_or_else(|| Uuid::now_v7().to_string().into(), Into::into)
 }
 
-/// The trace that the client's `traceparent` (W3C Trace Context, version 00) names.
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let parent = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = parent.split('-');
-    let (version, trace) = (fields.next()?, fields.next()?);
-    let hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-    let valid = version.len() == 2 && version != "ff" && trace.len() == 32;
-    let valid = valid && trace.bytes().all(hex) && trace.bytes().any(|c| c != b'0');
-    (valid && fields.count() >= 2).then_some(trace)
-}
-
 /// The outermost layer: names the request, writes its problem, and reports how it ended.
 pub async fn track(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let context = RequestContext::new(&request);
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let context = RequestContext::new(&request, trace::begin(&api, &request, route.as_deref()));
     request.extensions_mut().insert(context.clone());
-    let trace_id = trace_id(request.headers());
+    let own = context.trace().id();
+    let trace_id = own.as_deref().or_else(|| trace::named(request.headers()));
     let span = tracing::info_span!("request", request_id = context.id(), trace_id);
     let (request, unread) = linger::watch(request);
     let access = Access {
         method: known_method(request.method()),
-        route: request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()),
+        route,
         arrived: Instant::now(),
         outcome: None,
         context,
@@ -168,6 +167,7 @@ impl Access {
         if let Ok(id) = HeaderValue::from_str(self.context.id()) {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        trace::tell(self.context.trace(), response.headers_mut());
         // Over gRPC the response itself is always 200.
         let code = problem.map(|problem| problem.code());
         self.outcome = Some((code.map_or(response.status(), Code::status), code));
@@ -191,6 +191,7 @@ impl Drop for Access {
         };
         let _entered = self.span.enter();
         record.log();
+        trace::end(self.context.trace(), &record, self.context.path());
         self.api.observer.ended(&record);
     }
 }
@@ -233,7 +234,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1e3
 }
 
-fn known_method(method: &Method) -> &'static str {
+pub(super) fn known_method(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")

@@ -9,12 +9,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::upload::{Shape, Upload, UploadError};
+use super::v2::First;
 
 /// Padding may be left out, as many encoders do.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// More pictures than these are not even kept to be counted.
+const MOST: usize = 1 << 16;
 
 /// A PNG of 12 × 12 pixels, of a 1.
 const EXAMPLE: &str = "iVBORw0KGgoAAAANSUhEUgAAAAwAAAAMCAAAAABzHgM7AAAAFUlEQVR42mP4jwQYMDkiIvThYHMB\
@@ -37,7 +41,7 @@ pub struct ManyImages<'a> {
     /// Each as for one picture.
     #[serde(borrow)]
     #[schema(value_type = Vec<String>, examples(json!([EXAMPLE])))]
-    images: Option<Vec<Cow<'a, str>>>,
+    images: Option<First<Cow<'a, str>, MOST>>,
 }
 
 pub(super) fn parse(body: &[u8], shape: Shape) -> Result<Vec<Upload>, UploadError> {
@@ -48,10 +52,11 @@ pub(super) fn parse(body: &[u8], shape: Shape) -> Result<Vec<Upload>, UploadErro
     };
     let ManyImages { images } = from_json(body)?;
     let images = images.ok_or_else(|| missing("images"))?;
-    if images.len() > limit {
+    let limit = limit.min(MOST);
+    if images.count > limit {
         return Err(UploadError::TooManyImages { limit });
     }
-    let named = images.iter().enumerate();
+    let named = images.elements.iter().enumerate();
     Ok(named.map(|(index, text)| upload(format!("images[{index}]"), text)).collect())
 }
 

@@ -25,6 +25,7 @@ mod page;
 mod params;
 mod problem;
 mod torchserve;
+mod trace;
 mod upload;
 pub(crate) mod v2;
 
@@ -52,10 +53,12 @@ pub use guard::Guard;
 pub use openapi::document;
 pub use page::OPEN as PAGE;
 pub use problem::{Code, Problem, ProblemBody};
+pub use upload::{Shape, Upload, UploadError, uploads};
 
 use crate::batching::panic_message;
 use crate::grpc;
 use crate::service::{Service, Ticket};
+use crate::traces::Traces;
 use openapi::Document;
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +76,8 @@ pub struct Api {
     pub service: Arc<Service>,
     pub config: HttpConfig,
     pub observer: Arc<dyn RequestObserver>,
+    /// None: nothing is exported.
+    pub traces: Option<Traces>,
 }
 
 impl Api {

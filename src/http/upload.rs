@@ -38,17 +38,18 @@ pub enum UploadError {
 
 /// A picture as it was sent.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub struct Upload {
     /// What the sender calls it.
-    pub(super) name: String,
+    pub name: String,
     /// The media type that it was declared to be, if any.
-    pub(super) declared: Option<String>,
-    pub(super) bytes: Result<Bytes, UploadError>,
+    pub declared: Option<String>,
+    /// Of its file, not empty; or why there are none.
+    pub bytes: Result<Bytes, UploadError>,
 }
 
 /// How many pictures a route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
     One,
     /// At most so many.
     Many(usize),
@@ -85,19 +86,24 @@ pub(super) async fn receive(
     let (parts, body) = request.into_parts();
     let Received { bytes, charge } = read_body(api, admitted, body).await?;
     let form = Form::of(content_type(&parts.headers), &bytes)?;
-    let uploads = match form {
-        Form::Raw { .. } => form.parse(bytes, charge, shape)?,
+    match form {
+        Form::Raw { .. } => form.parse(bytes, charge, shape),
         // Megabytes of text or parts are work for the decoding threads.
         _ => {
             api.service
                 .off_runtime(&admitted.ticket, move || form.parse(bytes, charge, shape))
-                .await??
+                .await?
         }
-    };
-    if uploads.is_empty() {
-        return Err(UploadError::MissingImage("there is no picture in the body".to_owned()));
     }
-    Ok(uploads)
+}
+
+/// The pictures of a whole body, without a service around it.
+pub fn uploads(
+    content_type: Option<&str>,
+    body: Vec<u8>,
+    shape: Shape,
+) -> Result<Vec<Upload>, UploadError> {
+    Form::of(content_type, &body)?.parse(body, Charge::default(), shape)
 }
 
 /// Reads the whole of a body, which must not be empty.
@@ -144,6 +150,9 @@ impl Form {
             Self::Json => json::parse(&body, shape)?,
             Self::Multipart { boundary } => multipart::parse(body, &boundary, shape)?,
         };
+        if uploads.is_empty() {
+            return Err(UploadError::MissingImage("there is no picture in the body".to_owned()));
+        }
         let charge = Arc::new(charge);
         for upload in &mut uploads {
             upload.bytes = match std::mem::replace(&mut upload.bytes, Err(UploadError::EmptyBody)) {

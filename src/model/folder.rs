@@ -127,7 +127,12 @@ fn is_name(name: &str) -> bool {
 }
 
 fn read_manifest(path: &Path) -> Result<(Manifest, Architecture), Problem> {
-    let manifest: Manifest = toml::from_str(&std::fs::read_to_string(path)?)?;
+    parse_manifest(&std::fs::read_to_string(path)?)
+}
+
+/// Reads and checks the text of a `model.toml`.
+pub fn parse_manifest(text: &str) -> Result<(Manifest, Architecture), Problem> {
+    let manifest: Manifest = toml::from_str(text)?;
     let architecture = manifest.validate()?;
     Ok((manifest, architecture))
 }

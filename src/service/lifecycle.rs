@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::ServiceError;
+use crate::traces::Trace;
 
 /// Opens at the start and closes once, for good.
 #[derive(Debug, Default)]
@@ -23,6 +24,7 @@ pub(super) struct Gate {
 pub struct Ticket {
     arrived: Instant,
     deadline: Instant,
+    trace: Trace,
     _accepted: TaskTrackerToken,
 }
 
@@ -34,6 +36,15 @@ impl Ticket {
     /// When the answer is of no use any more. It covers everything from the arrival on.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Has the stages of the request recorded in `trace`.
+    pub fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
+    }
+
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Lets the client wait less than it could, from the arrival on.
@@ -54,7 +65,8 @@ impl Gate {
             return Err(ServiceError::ShuttingDown);
         }
         let arrived = Instant::now();
-        Ok(Ticket { arrived, deadline: arrived + patience, _accepted: accepted })
+        let (deadline, trace) = (arrived + patience, Trace::default());
+        Ok(Ticket { arrived, deadline, trace, _accepted: accepted })
     }
 
     pub(super) fn leave(&self) {

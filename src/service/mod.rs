@@ -16,6 +16,7 @@ mod lifecycle;
 mod models;
 mod observer;
 mod pool;
+mod stages;
 mod statistics;
 
 use std::num::NonZeroUsize;
@@ -211,7 +212,10 @@ impl Service {
         permit: BytesPermit,
     ) -> Result<Reply<Prediction>, ServiceError> {
         let job = Job { input, deadline: ticket.deadline(), permit };
-        let reply = model.batcher.submit(job).await?;
+        let queued = Instant::now();
+        let reply = model.batcher.submit(job).await;
+        stages::of_engine(ticket, queued, &reply);
+        let reply = reply?;
         let probabilities = &reply.output.probabilities;
         let finite = probabilities.iter().all(|probability| probability.is_finite());
         if probabilities.len() != model.info.labels.len() || !finite {
@@ -294,7 +298,9 @@ impl Service {
     ) -> Result<Done<Decoded>, ServiceError> {
         let decoder = self.decoder(model);
         let job = move || decoder.decode(&picture);
+        let queued = Instant::now();
         let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
+        stages::of_decoding(ticket, queued + waited, (ran, &value));
         Ok(Done { value: value?, waited, ran })
     }
 

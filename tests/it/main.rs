@@ -7,6 +7,8 @@ mod browser;
 mod digits;
 mod engine;
 mod explain;
+mod fuzz;
+mod hostile;
 mod http;
 mod lifecycle;
 mod networks;

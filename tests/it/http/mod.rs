@@ -92,6 +92,7 @@ impl Setup {
             service: Arc::clone(&service),
             config: self.http,
             observer: Arc::clone(&records) as Arc<dyn RequestObserver>,
+            traces: None,
         };
         let panicking = axum::routing::get(async || -> () { panic!("secret panic") });
         let more = Router::new().route("/panic", panicking);

@@ -8,3 +8,4 @@ mod reload;
 mod shutdown;
 mod start;
 mod tls;
+mod traces;

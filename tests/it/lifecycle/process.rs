@@ -29,7 +29,7 @@ pub struct Process {
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nin-serve"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("NIN_") || name == "RUST_LOG" {
+        if name.starts_with("NIN_") || name.starts_with("OTEL_") || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
@@ -55,12 +55,27 @@ impl Process {
         process
     }
 
+    /// As [`start`](Self::start), with more variables.
+    pub fn start_in(variables: &[(&str, String)]) -> Self {
+        let models = models();
+        let mut command = binary();
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut process = Self::spawn(command, models.path());
+        process.models = Some(models);
+        process
+    }
+
     /// Starts a server with the models of the folder `models`.
     pub fn start_at(models: &Path, arguments: &[&str]) -> Self {
-        let mut child = binary()
+        let mut command = binary();
+        command.args(arguments);
+        Self::spawn(command, models)
+    }
+
+    fn spawn(mut command: Command, models: &Path) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--models"])
             .arg(models)
-            .args(arguments)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
@@ -134,6 +149,10 @@ impl Process {
         self.exchange(format!(
             "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n"
         ))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nin_serve::preprocess::{Channels, Format, Header, PictureError};
 
 use super::{MAX_PIXELS, picture, pictures, pnm, prepare, spec, try_prepare};
+use crate::hostile::crafted::many_scans;
 
 /// A PNG of `width`×`height` with nothing but a header and junk.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
@@ -168,16 +169,7 @@ fn a_frame_larger_than_its_canvas_is_corrupt() {
 
 #[test]
 fn thousands_of_scans_are_corrupt_at_once() {
-    let whole = picture("progressive.jpg");
-    let find = |from: usize, marker: [u8; 2]| {
-        let found = whole[from..].windows(2).position(|pair| pair == marker);
-        from + found.expect("marker")
-    };
-    let first = find(0, [0xFF, 0xDA]);
-    let second = find(first + 2, [0xFF, 0xC4]);
-    let last = find(second, [0xFF, 0xD9]);
-    let scan = &whole[second..last];
-    let content = [&whole[..second], &scan.repeat(5_000), &whole[last..]].concat();
+    let content = many_scans(&picture("progressive.jpg"), 5_000);
     let start = Instant::now();
     let result = try_prepare(&content, &spec(8, 8, Channels::Colour));
     assert!(matches!(result, Err(PictureError::Corrupt { .. })), "{result:?}");

@@ -42,12 +42,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pictures")
 }
 
-fn picture(name: &str) -> Vec<u8> {
+pub fn picture(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(name)).expect("a fixture")
 }
 
 /// All pictures by name, sorted as the expectations are.
-fn pictures() -> Vec<(String, Vec<u8>)> {
+pub fn pictures() -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder()).expect("fixtures").map(|entry| entry.expect("entry"));
     let names = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name());
     let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
