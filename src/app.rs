@@ -43,7 +43,7 @@ impl Backend {
         let started = Instant::now();
         let (metrics, mut registry) = Metrics::new();
         let loader = Loader {
-            precision: config.models.precision.into(),
+            precision: config.models.precision.fixed(),
             batching: BatchConfig {
                 max_batch: config.batching.max_batch,
                 max_delay: config.batching.max_delay,

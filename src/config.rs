@@ -69,8 +69,8 @@ pub struct ModelsConfig {
     #[arg(long, value_name = "NAME", env = "NIN_DEFAULT_MODEL")]
     pub default_model: Option<String>,
 
-    /// Arithmetic of the networks. `auto` is f32: bf16 is several times faster where the
-    /// processor has it, but its answers differ in the third decimal
+    /// Arithmetic of the networks. `auto` is bf16 where the processor has it, a model is faster
+    /// in it, and its golden check holds; else f32. Answers in bf16 differ in the third decimal
     #[arg(long, value_name = "KIND", env = "NIN_PRECISION", default_value = "auto")]
     pub precision: PrecisionChoice,
 }
@@ -82,11 +82,13 @@ pub enum PrecisionChoice {
     Bf16,
 }
 
-impl From<PrecisionChoice> for Precision {
-    fn from(choice: PrecisionChoice) -> Self {
-        match choice {
-            PrecisionChoice::Auto | PrecisionChoice::F32 => Self::F32,
-            PrecisionChoice::Bf16 => Self::Bf16,
+impl PrecisionChoice {
+    /// None: to be found out for each model.
+    pub fn fixed(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(Precision::F32),
+            Self::Bf16 => Some(Precision::Bf16),
         }
     }
 }

@@ -21,7 +21,8 @@ type Engine = EngineThread<Sample, Prediction>;
 /// Brings models into service, all with the same settings.
 #[derive(Debug, Clone)]
 pub struct Loader {
-    pub precision: Precision,
+    /// None: the faster one that holds the golden check, for each model.
+    pub precision: Option<Precision>,
     pub batching: BatchConfig,
     pub cpus: Cpus,
     pub metrics: Metrics,
@@ -49,6 +50,14 @@ impl Cpus {
     }
 }
 
+/// What building a network finds out.
+#[derive(Debug, Clone, Copy)]
+struct Built {
+    /// The largest batch that it is warm for.
+    largest: NonZeroUsize,
+    precision: Precision,
+}
+
 impl Loader {
     /// Loads every model of a folder of models; the first that is broken is the error.
     pub async fn load_all(&self, directory: &Path) -> anyhow::Result<Vec<ServedModel>> {
@@ -62,15 +71,18 @@ impl Loader {
 
     /// Starts the engine of a checked folder and, once it is warm, its queue.
     pub async fn start(&self, folder: ModelFolder) -> anyhow::Result<ServedModel> {
-        let info = ModelInfo::new(&folder, self.precision);
+        // Its precision is known once the network is built.
+        let mut info = ModelInfo::new(&folder, self.precision.unwrap_or(Precision::F32));
         let metrics = self.metrics.of_model(&info.name);
-        let largest = Arc::new(OnceLock::new());
-        let factory = self.factory(folder, Arc::clone(&largest), metrics.clone());
+        let built = Arc::new(OnceLock::new());
+        let factory = self.factory(folder, Arc::clone(&built), metrics.clone());
         let engine = Engine::start(&info.name, factory)
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
-        let largest = largest.get().copied().unwrap_or(NonZeroUsize::MIN);
-        tracing::info!(model = info.name, largest_batch = largest, "warm");
+        let Built { largest, precision } =
+            built.get().copied().ok_or_else(|| anyhow!("model {}: not built", info.name))?;
+        info.precision = precision;
+        tracing::info!(model = info.name, %precision, largest_batch = largest, "warm");
         let batching = BatchConfig { max_batch: largest, ..self.batching };
         let health = engine.health();
         let statistics = Arc::<Statistics>::default();
@@ -79,19 +91,23 @@ impl Loader {
         Ok(ServedModel { info, batcher, health, statistics })
     }
 
-    /// Builds the network on its thread, at the start and after each panic. `largest` becomes
-    /// the largest batch that the first one is warm for.
+    /// Builds the network on its thread, at the start and after each panic. `built` becomes
+    /// what was found out about the first one; later ones keep to it.
     fn factory(
         &self,
         folder: ModelFolder,
-        largest: Arc<OnceLock<NonZeroUsize>>,
+        built: Arc<OnceLock<Built>>,
         metrics: ModelMetrics,
     ) -> impl FnMut() -> Result<ThreadNetwork, BoxError> + Send + 'static {
         let Self { precision, batching, cpus, .. } = self.clone();
         move || {
             // A setting of the thread, not of the process.
             tch::set_num_threads(i32::try_from(cpus.threads.get()).unwrap_or(i32::MAX));
-            let classifier = cpus.in_turn(|| Classifier::new(&folder, precision))?;
+            let precision = built.get().map(|built: &Built| built.precision).or(precision);
+            let classifier = cpus.in_turn(|| match precision {
+                Some(precision) => Classifier::new(&folder, precision),
+                None => Classifier::fastest(&folder),
+            })?;
             // Turn by turn: a reload shall not hold up those that serve for longer than a batch.
             let run = |size| {
                 cpus.in_turn(|| {
@@ -100,7 +116,8 @@ impl Loader {
                 })
             };
             let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
-            if largest.set(sizes.largest()).is_err() {
+            let (largest, precision) = (sizes.largest(), classifier.precision());
+            if built.set(Built { largest, precision }).is_err() {
                 metrics.restarted();
             }
             Ok(ThreadNetwork { classifier, sizes, cpus: cpus.clone() })

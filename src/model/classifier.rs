@@ -6,6 +6,7 @@ use super::golden::{self, GoldenMismatch};
 use super::network::{Network, Precision};
 use super::weights::{WeightsError, is_finite};
 use crate::preprocess::InputSpec;
+use std::time::{Duration, Instant};
 use tch::{Kind, TchError, Tensor};
 
 /// One picture for the network.
@@ -60,6 +61,10 @@ pub enum ClassifierError {
     NotFinite,
 }
 
+/// Batch by which the faster arithmetic is found, and how often it runs in each.
+const TRIAL_BATCH: usize = 8;
+const TRIALS: usize = 3;
+
 /// Owned by one thread, which builds it, warms it up and runs it.
 #[derive(Debug)]
 pub struct Classifier {
@@ -80,6 +85,37 @@ impl Classifier {
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
         Ok(Self { network, input, gain, offset, grid: folder.architecture.map_grid() })
+    }
+
+    /// The network in bf16 where the processor has it, the golden check holds in it, and it is
+    /// faster; else in f32.
+    pub fn fastest(folder: &ModelFolder) -> Result<Self, ClassifierError> {
+        let plain = Self::new(folder, Precision::F32)?;
+        if Precision::fastest() == Precision::F32 {
+            return Ok(plain);
+        }
+        let short = Self::new(folder, Precision::Bf16)?;
+        // The first run of each also warms it up.
+        if short.check_golden(folder, TRIAL_BATCH).is_err() {
+            return Ok(plain);
+        }
+        plain.check_golden(folder, TRIAL_BATCH)?;
+        let (mut short_took, mut plain_took) = (Duration::MAX, Duration::MAX);
+        for _ in 0..TRIALS {
+            short_took = short_took.min(short.time_golden(folder)?);
+            plain_took = plain_took.min(plain.time_golden(folder)?);
+        }
+        Ok(if short_took < plain_took { short } else { plain })
+    }
+
+    fn time_golden(&self, folder: &ModelFolder) -> Result<Duration, ClassifierError> {
+        let started = Instant::now();
+        self.check_golden(folder, TRIAL_BATCH)?;
+        Ok(started.elapsed())
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.network.precision()
     }
 
     /// Runs the golden picture, `size` times in one batch, and checks what comes out. It also
