@@ -2,6 +2,7 @@
 
 use crate::model::network::Precision;
 use crate::model::{Classifier, ModelFolder};
+use crate::training::agreement::agreement;
 use crate::training::evaluate::evaluate;
 use crate::training::{export, labels, listing, plots};
 use std::path::PathBuf;
@@ -21,6 +22,10 @@ pub struct EvaluateArgs {
     labels: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
+    /// Tell how often the answers are those of the plain path, which decodes all pixels and
+    /// computes in f32
+    #[arg(long, conflicts_with_all = ["json", "record", "plots"])]
+    agreement: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -42,6 +47,11 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let items = listing::items(&root, &labels::folders_in_order(&folders, &names, &model.labels))?;
     let classifier = Classifier::new(&model, args.precision)?;
     let input = &model.manifest.input;
+    if args.agreement {
+        let plain = Classifier::new(&model, Precision::F32)?;
+        println!("{}", agreement((&classifier, &plain), input, &items)?);
+        return Ok(());
+    }
     let (evaluation, unreadable) = evaluate(&classifier, input, &model.labels, &items)?;
     for file in &unreadable {
         eprintln!("left out: {file}");

@@ -10,6 +10,7 @@
 //!                                  model folder ◀─ evaluate (the serving pipeline again)
 //! ```
 
+pub mod agreement;
 pub mod augment;
 pub mod batches;
 pub mod checkpoint;
