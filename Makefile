@@ -7,11 +7,12 @@ LISTEN ?= 127.0.0.1:8080
 DURATION ?= 600
 FUZZ_TIME ?= 600
 
-.PHONY: help run build test soak fuzz contract clients lint fmt setup tools docker docker-test manifests-test
+.PHONY: help run build test bench soak fuzz contract clients lint fmt setup tools docker docker-test manifests-test
 
 help:
 	@echo "make run             fetch libtorch, build, and serve the shipped models on $(LISTEN)"
 	@echo "make test            run all tests"
+	@echo "make bench           measure speed against what this machine allows (minutes for each model)"
 	@echo "make soak            ten minutes of mixed traffic at the binary (DURATION=60 for less)"
 	@echo "make fuzz            fuzz pictures, uploads and manifests, FUZZ_TIME=600 seconds each"
 	@echo "make contract        ask what the description allows and forbids (schemathesis)"
@@ -33,6 +34,10 @@ build: setup
 # compiled once.
 test: setup
 	$(CARGO) test --release --locked
+
+# Progress goes to the terminal, the tables to bench.md as well.
+bench: build
+	target/release/nin-serve bench | tee bench.md
 
 soak: build
 	$(PYTHON) scripts/soak --duration $(DURATION)

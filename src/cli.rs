@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+#[cfg(target_os = "linux")]
+use crate::commands::bench;
 use crate::commands::completions::{self, CompletionsArgs, ManArgs};
 use crate::commands::{classify, evaluate, healthcheck, import, serve, train};
 
@@ -25,6 +27,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Args>),
+    #[cfg(target_os = "linux")]
+    Bench(bench::BenchArgs),
     Classify(classify::Args),
     Healthcheck(healthcheck::Args),
     Train(Box<train::TrainArgs>),
@@ -40,6 +44,8 @@ impl Cli {
         match self.command {
             None => serve::run(self.serve),
             Some(Command::Serve(args)) => serve::run(*args),
+            #[cfg(target_os = "linux")]
+            Some(Command::Bench(args)) => bench::run(&args),
             Some(Command::Classify(args)) => classify::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Train(args)) => train::run(&args),

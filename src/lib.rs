@@ -19,12 +19,15 @@
 //! | [`batching`], [`engine`] | the queue; the thread that owns a network | nothing of ours |
 //! | [`preprocess`] | bytes → pixels | `image` and codecs |
 //! | [`model`] | architectures as data, weights, forward pass, the model folder | `tch` |
+//! | `bench` | measures the parts in one process, and the service from outside | all above |
 //! | [`training`] | data sets, the loop, evaluation, export | `model`, `preprocess`, `tch` |
 //!
 //! Only `model`, `models` and `training` know tensors; only `http`, `app` and `lifecycle` know HTTP.
 
 pub mod app;
 pub mod batching;
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;

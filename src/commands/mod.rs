@@ -1,5 +1,7 @@
 //! One file per subcommand: its arguments, and what it does.
 
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod classify;
 pub mod completions;
 pub mod evaluate;

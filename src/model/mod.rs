@@ -14,6 +14,7 @@ pub mod golden;
 pub mod manifest;
 pub mod network;
 pub mod preset;
+pub mod trial;
 pub mod weights;
 
 pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Sample};

@@ -41,6 +41,17 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Memory order of weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `[N, C, H, W]` as written: libtorch's own habit.
+    Planar,
+    /// Channels innermost, as image decoders write pixels. What is served.
+    ChannelsLast,
+    /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own.
+    Prepacked,
+}
+
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
 #[derive(Debug)]
 pub struct Network {
@@ -52,6 +63,7 @@ pub struct Network {
 #[derive(Debug)]
 enum Step {
     Conv { weight: Tensor, bias: Tensor, stride: i64, padding: i64 },
+    PackedConv { weight: Tensor, bias: Tensor, stride: i64, padding: i64 },
     Relu,
     MaxPool(Pool),
     AveragePool(Pool),
@@ -77,6 +89,16 @@ impl Network {
         weights: &Weights,
         precision: Precision,
     ) -> Result<Self, TchError> {
+        Self::laid_out(architecture, weights, precision, Layout::ChannelsLast)
+    }
+
+    /// As [`Network::new`], in a memory order of choice.
+    pub fn laid_out(
+        architecture: &Architecture,
+        weights: &Weights,
+        precision: Precision,
+        layout: Layout,
+    ) -> Result<Self, TchError> {
         let mut convolutions = weights.convolutions.iter();
         let mut steps = Vec::new();
         for layer in &architecture.layers {
@@ -85,11 +107,21 @@ impl Network {
                     let (weight, bias) = convolutions
                         .next()
                         .ok_or_else(|| TchError::Shape("fewer weights than layers".into()))?;
-                    Step::Conv {
-                        weight: channels_last(weight)?.f_to_kind(precision.kind())?,
-                        bias: bias.f_to_kind(precision.kind())?,
-                        stride: i64::from(stride),
-                        padding: i64::from(padding),
+                    let (stride, padding) = (i64::from(stride), i64::from(padding));
+                    let bias = bias.f_to_kind(precision.kind())?;
+                    let plain = |weight: &Tensor| weight.f_to_kind(precision.kind());
+                    match layout {
+                        Layout::Planar => {
+                            Step::Conv { weight: plain(weight)?, bias, stride, padding }
+                        }
+                        Layout::ChannelsLast => {
+                            let weight = plain(&channels_last(weight)?)?;
+                            Step::Conv { weight, bias, stride, padding }
+                        }
+                        Layout::Prepacked => {
+                            let weight = pack(&plain(weight)?, stride, padding)?;
+                            Step::PackedConv { weight, bias, stride, padding }
+                        }
                     }
                 }
                 Layer::Relu => Step::Relu,
@@ -122,12 +154,21 @@ impl Step {
             Self::Conv { weight, bias, stride, padding } => {
                 x.f_conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1; 2], 1)
             }
+            Self::PackedConv { weight, bias, stride, padding } => {
+                x.f_mkldnn_convolution(weight, Some(bias), [*padding; 2], [*stride; 2], [1; 2], 1)
+            }
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),
             Self::AveragePool(pool) => average_pool(x, *pool),
         }
     }
+}
+
+/// A convolution's weight in the blocks that oneDNN's kernel reads.
+fn pack(weight: &Tensor, stride: i64, padding: i64) -> Result<Tensor, TchError> {
+    let opaque = weight.f_to_mkldnn(None)?;
+    opaque.f_mkldnn_reorder_conv2d_weight([padding; 2], [stride; 2], [1; 2], 1, None::<&[i64]>)
 }
 
 /// Reads logits and probabilities from class maps `[N, K, h, w]` in f32.

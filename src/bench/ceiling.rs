@@ -1,0 +1,180 @@
+//! What the machine allows, measured in this process: no HTTP, no queue.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::payload::Payload;
+use super::results::{Quantity, percentile};
+use super::usage::Usage;
+use crate::model::network::Layout;
+use crate::model::trial::Trial;
+use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample};
+use crate::preprocess::{Header, InputSpec, prepare, prepare_in_full};
+use crate::threads::Threads;
+
+/// Batch sizes of the forward pass.
+pub const BATCHES: [usize; 5] = [1, 8, 32, 64, 128];
+/// Pictures that the batched pipeline decodes and runs at once: the server's largest batch.
+const AT_ONCE: usize = 32;
+/// Any payload of ours is smaller.
+const MAX_PIXELS: u64 = 50_000_000;
+
+pub const EAGER: &str = "f32 eager NCHW";
+pub const SERVED_F32: &str = "f32 channels-last";
+pub const PREPACKED: &str = "f32 oneDNN-prepacked";
+pub const SERVED_BF16: &str = "bf16 channels-last";
+
+/// Arithmetic and memory order by their names.
+pub const KERNELS: [(&str, Precision, Layout); 4] = [
+    (EAGER, Precision::F32, Layout::Planar),
+    (SERVED_F32, Precision::F32, Layout::ChannelsLast),
+    (PREPACKED, Precision::F32, Layout::Prepacked),
+    (SERVED_BF16, Precision::Bf16, Layout::ChannelsLast),
+];
+
+/// One model, ready to be measured.
+pub struct Ceiling {
+    spec: InputSpec,
+    classifier: Classifier,
+    trials: Vec<(&'static str, Trial)>,
+    decoders: ThreadPool,
+}
+
+impl Ceiling {
+    /// `precision` is that of the whole pipeline: the server's.
+    pub fn new(
+        folder: &ModelFolder,
+        precision: Precision,
+        threads: Threads,
+    ) -> anyhow::Result<Self> {
+        let trial = |(name, precision, layout)| Ok((name, Trial::new(folder, precision, layout)?));
+        let trials: Vec<_> = KERNELS.into_iter().map(trial).collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            spec: folder.manifest.input.clone(),
+            classifier: Classifier::new(folder, precision)?,
+            trials,
+            decoders: pool(threads.decode)?,
+        })
+    }
+
+    pub fn forward(
+        &self,
+        kernel: &str,
+        size: usize,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let trial = self.trials.iter().find(|(name, _)| *name == kernel);
+        let (_, trial) = trial.context("no such kernel")?;
+        let batch = trial.batch(size)?;
+        trial.run(&batch)?;
+        measure(size, duration, || Ok(trial.run(&batch)?))
+    }
+
+    /// Bytes to pixels on one thread.
+    pub fn decode(
+        &self,
+        payload: &Payload,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let mut files = payload.files.iter().cycle();
+        measure(1, duration, || {
+            pixels(files.next().context("no files")?, &self.spec)?;
+            Ok(())
+        })
+    }
+
+    /// As [`Ceiling::decode`], decoding every pixel before resizing.
+    pub fn decode_in_full(
+        &self,
+        payload: &Payload,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let mut files = payload.files.iter().cycle();
+        measure(1, duration, || {
+            let file = files.next().context("no files")?;
+            let header = Header::read(file, MAX_PIXELS).map_err(|error| anyhow!("{error}"))?;
+            prepare_in_full(file, &header, &self.spec).map_err(|error| anyhow!("{error}"))?;
+            Ok(())
+        })
+    }
+
+    /// Bytes to probabilities: one thread decodes, then all run the network.
+    pub fn single(
+        &self,
+        payload: &Payload,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let mut files = payload.files.iter().cycle();
+        let mut one = || {
+            let sample = pixels(files.next().context("no files")?, &self.spec)?;
+            self.classifier.infer(&[sample])?;
+            Ok(())
+        };
+        one()?;
+        measure(1, duration, one)
+    }
+
+    /// Bytes to probabilities: all threads decode a batch, then all run it.
+    pub fn batched(
+        &self,
+        payload: &Payload,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        // A dozen large photographs at once are as good as a full batch and fit in the time.
+        let size = if payload.files[0].len() > 1 << 20 { 8 } else { AT_ONCE };
+        let files: Vec<_> = payload.files.iter().cycle().take(size).collect();
+        // Not all of `self`: a network belongs to one thread.
+        let spec = &self.spec;
+        let batch = || {
+            let samples = || files.par_iter().map(|file| pixels(file, spec)).collect();
+            let samples: anyhow::Result<Vec<_>> = self.decoders.install(samples);
+            self.classifier.infer(&samples?)?;
+            Ok(())
+        };
+        batch()?;
+        measure(size, duration, batch)
+    }
+}
+
+fn pool(threads: NonZeroUsize) -> anyhow::Result<ThreadPool> {
+    Ok(ThreadPoolBuilder::new().num_threads(threads.get()).build()?)
+}
+
+fn pixels(file: &[u8], spec: &InputSpec) -> anyhow::Result<Sample> {
+    let header = Header::read(file, MAX_PIXELS).map_err(|error| anyhow!("{error}"))?;
+    let prepared = prepare(file, &header, spec).map_err(|error| anyhow!("{error}"))?;
+    Ok(Sample { pixels: Pixels::Bytes(prepared.pixels), maps: false })
+}
+
+/// Repeats `work` on `size` pictures for about `duration`, once at least: a batch of 128 large
+/// pictures takes seconds.
+fn measure(
+    size: usize,
+    duration: Duration,
+    mut work: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<(Quantity, f64)>> {
+    let (usage, started) = (Usage::own()?, Instant::now());
+    let mut times = Vec::new();
+    while times.is_empty() || started.elapsed() < duration {
+        let begun = Instant::now();
+        work()?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    let pictures = (times.len() * size) as f64;
+    let cpu = Usage::own()?.cpu_seconds - usage.cpu_seconds;
+    let seconds = started.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    let mut values = vec![
+        (Quantity::ImagesPerSecond, pictures / seconds),
+        (Quantity::Cpu, 1e3 * cpu / pictures),
+    ];
+    if size == 1 {
+        values.push((Quantity::P50, percentile(&times, 0.5)));
+        values.push((Quantity::P99, percentile(&times, 0.99)));
+    }
+    Ok(values)
+}

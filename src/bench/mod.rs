@@ -1,0 +1,174 @@
+//! How close the service comes to what the machine allows, measured in one run.
+//!
+//! The ceiling is taken in this process: the network alone, decoding alone, both without HTTP.
+//! The service runs as a child process beside it. All cases take turns in every round, and each
+//! round begins with another, so that whatever else the machine does hits all alike: ratios
+//! of medians hold even where the figures themselves move.
+
+mod ceiling;
+mod client;
+mod payload;
+mod report;
+mod results;
+mod server;
+mod targets;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::model::{ModelFolder, Precision, folder, trial};
+use crate::threads::Threads;
+use ceiling::{BATCHES, Ceiling, KERNELS, SERVED_BF16};
+use payload::{LARGE, Payload};
+use report::Setting;
+use results::{Case, Key, Results};
+use server::Server;
+
+/// Of all random choices.
+const SEED: u64 = 20_131_216;
+/// Connections of the load client.
+const CLIENTS: [usize; 3] = [1, 8, 64];
+
+/// What to measure, and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Folder of model folders.
+    pub models: PathBuf,
+    /// Only these; empty: all.
+    pub only: Vec<String>,
+    /// None: as the server chooses.
+    pub precision: Option<Precision>,
+    pub rounds: usize,
+    /// Of one measurement in one round.
+    pub duration: Duration,
+    pub threads: Threads,
+}
+
+/// The outcome, in both forms.
+#[derive(Debug)]
+pub struct Report {
+    pub markdown: String,
+    pub json: serde_json::Value,
+}
+
+/// Runs the plan; `progress` is told what is being done.
+pub fn run(plan: &Plan, progress: impl Fn(&str)) -> anyhow::Result<Report> {
+    let folders: Vec<_> =
+        folder::load_all(&plan.models)?.into_iter().filter(|model| plan.wants(model)).collect();
+    ensure!(!folders.is_empty(), "none of the models is in {}", plan.models.display());
+    progress("making pictures");
+    let payloads = payload::all()?;
+    progress("starting the server");
+    let server = Server::start(&plan.models, plan.precision)?;
+    trial::set_threads(plan.threads.inference);
+    let mut bench =
+        Bench { server, payloads, ceilings: BTreeMap::new(), results: Results::default() };
+    for model in &folders {
+        let precision = bench.server.precision(&model.name)?;
+        let ceiling = Ceiling::new(model, precision, plan.threads)?;
+        bench.ceilings.insert(model.name.clone(), (ceiling, precision));
+    }
+    let cases = bench.cases();
+    for round in 0..plan.rounds {
+        for index in 0..cases.len() {
+            let key = &cases[(index + round * cases.len() / plan.rounds) % cases.len()];
+            progress(&format!("round {}/{}: {}, {}", round + 1, plan.rounds, key.model, key.case));
+            bench.measure(key, plan.duration)?;
+        }
+    }
+    Ok(bench.report(plan))
+}
+
+impl Plan {
+    fn wants(&self, model: &ModelFolder) -> bool {
+        self.only.is_empty() || self.only.contains(&model.name)
+    }
+}
+
+struct Bench {
+    server: Server,
+    payloads: Vec<Payload>,
+    /// By model, with the arithmetic that the server runs it in.
+    ceilings: BTreeMap<String, (Ceiling, Precision)>,
+    results: Results,
+}
+
+impl Bench {
+    fn cases(&self) -> Vec<Key> {
+        let mut cases = Vec::new();
+        for (kernel, precision, _) in KERNELS {
+            if precision == Precision::F32 || Precision::fastest() == Precision::Bf16 {
+                cases.extend(BATCHES.map(|batch| Case::Forward { kernel, batch }));
+            }
+        }
+        for Payload { name: payload, .. } in &self.payloads {
+            cases.extend([
+                Case::Decode { payload },
+                Case::Single { payload },
+                Case::Batched { payload },
+            ]);
+            if *payload == LARGE {
+                cases.push(Case::DecodeInFull { payload });
+            }
+            cases.extend(CLIENTS.map(|clients| Case::Server { payload, clients }));
+        }
+        let of = |model: &String| {
+            let key = |&case| Key { model: model.clone(), case };
+            cases.iter().map(key).collect::<Vec<_>>()
+        };
+        self.ceilings.keys().flat_map(of).collect()
+    }
+
+    fn measure(&mut self, key: &Key, duration: Duration) -> anyhow::Result<()> {
+        let (ceiling, _) = self.ceilings.get(&key.model).context("no such model")?;
+        let payload = |name| {
+            let payload = self.payloads.iter().find(|payload| payload.name == name);
+            payload.context("no such payload")
+        };
+        // The ceiling needs few repetitions; the server's tail needs many.
+        let short = duration / 3;
+        let values = match key.case {
+            Case::Forward { kernel, batch } => ceiling.forward(kernel, batch, short),
+            Case::Decode { payload: name } => ceiling.decode(payload(name)?, short),
+            Case::DecodeInFull { payload: name } => ceiling.decode_in_full(payload(name)?, short),
+            Case::Single { payload: name } => ceiling.single(payload(name)?, short),
+            Case::Batched { payload: name } => ceiling.batched(payload(name)?, 2 * short),
+            Case::Server { payload: name, clients } => {
+                self.server.measure(&key.model, payload(name)?, (clients, duration))
+            }
+        };
+        let values = values.with_context(|| format!("{}, {}", key.model, key.case))?;
+        self.results.add(key, &values);
+        Ok(())
+    }
+
+    fn report(self, plan: &Plan) -> Report {
+        let models: Vec<_> = self.ceilings.keys().cloned().collect();
+        let bf16 = KERNELS.iter().any(|(name, ..)| *name == SERVED_BF16)
+            && Precision::fastest() == Precision::Bf16;
+        let verdicts = targets::verdicts(&self.results, &models, bf16);
+        let mean = |payload: &Payload| {
+            payload.files.iter().map(Vec::len).sum::<usize>() / payload.files.len().max(1)
+        };
+        let setting = Setting {
+            version: env!("CARGO_PKG_VERSION"),
+            cpu: report::cpu_name(),
+            threads: plan.threads.to_string(),
+            rounds: plan.rounds,
+            models: self
+                .ceilings
+                .iter()
+                .map(|(name, (_, precision))| (name.clone(), precision.to_string()))
+                .collect(),
+            payloads: self.payloads.iter().map(|payload| (payload.name, mean(payload))).collect(),
+        };
+        Report {
+            markdown: report::markdown(&setting, &self.results, &verdicts),
+            json: report::json(&setting, &self.results, &verdicts),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `nin-serve bench`: how fast, and how close to what the machine allows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bench::{self, Plan};
+use crate::config::{PrecisionChoice, positive_duration};
+use crate::threads::Threads;
+use std::num::NonZeroUsize;
+
+/// Measure the service, and the ceiling that the machine sets
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The service runs as a process of its own on the loopback interface, with the defaults of `serve`.
+Let the machine be quiet. It takes two to four minutes for each model.
+
+Examples:
+  nin-serve bench --quick
+  nin-serve bench --only nin-cifar10 --json > bench.json")]
+pub struct BenchArgs {
+    /// Folder that holds one folder for each model
+    #[arg(long, value_name = "FOLDER", env = "NIN_MODELS", default_value = "models")]
+    models: PathBuf,
+    /// Measure these models only, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Arithmetic of the served networks
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    precision: PrecisionChoice,
+    /// How often everything is measured
+    #[arg(long, value_name = "COUNT", default_value = "3")]
+    rounds: NonZeroUsize,
+    /// Of one measurement over HTTP; those without it take a third
+    #[arg(long, value_name = "TIME", default_value = "1500ms", value_parser = positive_duration)]
+    duration: Duration,
+    /// One round of short measurements: shows that all works, not how fast it is
+    #[arg(long, conflicts_with_all = ["rounds", "duration"])]
+    quick: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    crate::memory::keep_freed_blocks();
+    let (rounds, duration) = match args.quick {
+        true => (1, Duration::from_millis(300)),
+        false => (args.rounds.get(), args.duration),
+    };
+    let plan = Plan {
+        models: args.models.clone(),
+        only: args.only.clone(),
+        precision: args.precision.fixed(),
+        rounds,
+        duration,
+        threads: Threads::detect(None, None),
+    };
+    let report = bench::run(&plan, |what| eprintln!("{what}"))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report.json)?);
+    } else {
+        print!("{}", report.markdown);
+    }
+    Ok(())
+}
