@@ -70,8 +70,9 @@ pub struct ModelsConfig {
     pub default_model: Option<String>,
 
     /// Arithmetic of the networks. `auto` is bf16 where the processor has it, a model is faster
-    /// in it, and its golden check holds; else f32. Answers in bf16 differ in the third decimal
-    #[arg(long, value_name = "KIND", env = "NIN_PRECISION", default_value = "auto")]
+    /// in it, and its golden check holds; else f32. Answers in bf16 differ in the third decimal,
+    /// and with `auto` replicas may differ
+    #[arg(long, value_name = "KIND", env = "NIN_PRECISION", default_value = "f32")]
     pub precision: PrecisionChoice,
 }
 

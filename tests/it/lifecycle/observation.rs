@@ -14,7 +14,7 @@ fn value(metrics: &str, name: &str) -> Option<f64> {
 
 #[test]
 fn the_metrics_are_there_and_count() {
-    let process = Process::start(&["--precision", "f32"]);
+    let process = Process::start(&[]);
     assert_eq!(status(&process.exchange(classify(&png(40)))), "200");
     assert_eq!(status(&process.exchange(classify(b"text"))), "415");
     assert_eq!(status(&process.get("/nothing/here", "")), "404");
