@@ -12,7 +12,8 @@ pub struct Evidence {
     /// `[height, width]`, row-major: what the network put out. Their mean is the class's logit or,
     /// where the softmax comes before the pooling, its probability.
     pub values: Vec<f32>,
-    /// `[height, width]`, row-major: what speaks for the class, 0 to 1.
+    /// `[height, width]`, row-major: what speaks for the class, 0 to 1. What exceeds the mean of the
+    /// classes and, where positions vote, does so by more than on bare ground; over its largest.
     pub strengths: Vec<f32>,
     /// What the cells cover, in picture pixels; each covers its share.
     pub area: Region,
@@ -24,7 +25,7 @@ impl Evidence {
     /// The map of `class`, which must be one of the maps' classes. `shown` is the region of the
     /// picture that the network saw, scaled to the size of `input`.
     pub fn new(class: usize, maps: &ClassMaps, shown: Region, input: &InputSpec) -> Self {
-        let ClassMaps { width, height, ref values, grid } = *maps;
+        let ClassMaps { width, height, ref values, ref ground, grid } = *maps;
         let cells = width * height;
         let values_of = values[class * cells..][..cells].to_vec();
         // The cells' own areas touch, though their receptive fields overlap.
@@ -37,7 +38,10 @@ impl Evidence {
             width: width as f64 * grid.stride * across,
             height: height as f64 * grid.stride * down,
         };
-        let strengths = strengths(class, values, cells);
+        let ground = ground.as_ref().map_or(0.0, |ground| above_mean(class, ground.iter()));
+        let above_ground =
+            |cell: usize| above_mean(class, values.iter().skip(cell).step_by(cells)) - ground;
+        let strengths = strengths((0..cells).map(above_ground), values);
         Self { width, height, values: values_of, strengths, area, shown }
     }
 
@@ -79,14 +83,16 @@ fn is_within((x, y): (f64, f64), area: Region, (across, down): (f64, f64)) -> bo
     within(x, area.x, area.width, across) && within(y, area.y, area.height, down)
 }
 
-/// What of `class` is above the mean of all classes, over the largest of it.
-fn strengths(class: usize, values: &[f32], cells: usize) -> Vec<f32> {
-    let classes = values.len() / cells;
-    let above_mean = |cell: usize| {
-        let sum: f32 = values.iter().skip(cell).step_by(cells).sum();
-        (values[class * cells + cell] - sum / classes as f32).max(0.0)
-    };
-    let mut strengths: Vec<f32> = (0..cells).map(above_mean).collect();
+/// How far the value of `class` exceeds the mean of those of all classes.
+fn above_mean<'a>(class: usize, values: impl ExactSizeIterator<Item = &'a f32> + Clone) -> f32 {
+    let mean = values.clone().sum::<f32>() / values.len() as f32;
+    values.clone().nth(class).copied().unwrap_or(mean) - mean
+}
+
+/// The positive part of each cell's evidence over the largest of it. `values` tell the scale of
+/// rounding errors.
+fn strengths(evidence: impl Iterator<Item = f32>, values: &[f32]) -> Vec<f32> {
+    let mut strengths: Vec<f32> = evidence.map(|strength| strength.max(0.0)).collect();
     let largest = strengths.iter().copied().fold(0.0, f32::max);
     // Rounding errors alone are no evidence.
     let noise = 1e-6 * values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
@@ -114,7 +120,8 @@ mod tests {
     /// Two classes on 2 × 2 cells of 4 × 4 pixels of an input of 8 × 8.
     fn maps(first: [f32; 4], second: [f32; 4]) -> ClassMaps {
         let values = [first, second].concat();
-        ClassMaps { width: 2, height: 2, values, grid: MapGrid { offset: 2.0, stride: 4.0 } }
+        let grid = MapGrid { offset: 2.0, stride: 4.0 };
+        ClassMaps { width: 2, height: 2, values, ground: None, grid }
     }
 
     fn evidence(first: [f32; 4], second: [f32; 4]) -> Evidence {
@@ -128,6 +135,16 @@ mod tests {
         assert_eq!(evidence.values, [6.0, 3.0, -1.0, -5.0]);
         // Above the mean by 2, 0, 0.5, -5.
         assert_eq!(evidence.strengths, [1.0, 0.0, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn what_bare_ground_votes_for_is_no_evidence() {
+        let mut maps = maps([0.75, 1.0, 0.25, 0.75], [0.25, 0.0, 0.75, 0.25]);
+        maps.ground = Some(vec![0.75, 0.25]);
+        let input = InputSpec::plain(8, 8, Channels::Grey);
+        let of = |class| Evidence::new(class, &maps, PICTURE, &input).strengths;
+        assert_eq!(of(0), [0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(of(1), [0.0, 0.0, 1.0, 0.0]);
     }
 
     #[test]
@@ -159,7 +176,8 @@ mod tests {
     fn maps_smaller_than_the_input_keep_their_place() {
         // 22 cells of one pixel each, 3 pixels from the edge of 28.
         let grid = MapGrid { offset: 3.5, stride: 1.0 };
-        let maps = ClassMaps { width: 22, height: 22, values: vec![0.0; 2 * 484], grid };
+        let maps =
+            ClassMaps { width: 22, height: 22, values: vec![0.0; 2 * 484], ground: None, grid };
         let shown = Region { x: 10.0, y: 20.0, width: 56.0, height: 56.0 };
         let input = InputSpec::plain(28, 28, Channels::Grey);
         let area = Evidence::new(1, &maps, shown, &input).area;

@@ -51,7 +51,7 @@ mod tests {
     fn strong_evidence_glows_and_the_rest_stays() {
         let values = vec![1.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let grid = MapGrid { offset: 0.5, stride: 1.0 };
-        let maps = ClassMaps { width: 4, height: 1, values, grid };
+        let maps = ClassMaps { width: 4, height: 1, values, ground: None, grid };
         let shown = Region { x: 0.0, y: 0.0, width: 4.0, height: 1.0 };
         let evidence = Evidence::new(0, &maps, shown, &InputSpec::plain(4, 1, Channels::Grey));
         let grey = Rgb([90u8; 3]);

@@ -198,7 +198,7 @@ mod tests {
             values[y * SIDE + x] = value;
         }
         let grid = MapGrid { offset: 0.5, stride: 1.0 };
-        let maps = ClassMaps { width: SIDE, height: SIDE, values, grid };
+        let maps = ClassMaps { width: SIDE, height: SIDE, values, ground: None, grid };
         let (width, height) = (f64::from(picture.0), f64::from(picture.1));
         let shown = Region { x: 0.0, y: 0.0, width, height };
         Evidence::new(0, &maps, shown, &InputSpec::plain(8, 8, Channels::Grey))

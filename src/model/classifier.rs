@@ -1,6 +1,6 @@
 //! A network with its input contract: prepared pixels in, scores out.
 
-use super::architecture::MapGrid;
+use super::architecture::{Head, MapGrid};
 use super::folder::ModelFolder;
 use super::golden::{self, GoldenMismatch};
 use super::network::{Network, Precision};
@@ -43,6 +43,9 @@ pub struct ClassMaps {
     pub height: usize,
     /// `[K, height, width]`, row-major.
     pub values: Vec<f32>,
+    /// `[K]`: what a cell puts out that sees black alone, where positions vote. A vote for some
+    /// class costs nothing there, so it is no evidence.
+    pub ground: Option<Vec<f32>>,
     /// Where the cells lie over the network's input.
     pub grid: MapGrid,
 }
@@ -74,6 +77,8 @@ pub struct Classifier {
     gain: Tensor,
     offset: Tensor,
     grid: MapGrid,
+    /// See [`ClassMaps::ground`].
+    ground: Option<Vec<f32>>,
 }
 
 impl Classifier {
@@ -84,7 +89,21 @@ impl Classifier {
         let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
-        Ok(Self { network, input, gain, offset, grid: folder.architecture.map_grid() })
+        let grid = folder.architecture.map_grid();
+        let mut classifier = Self { network, input, gain, offset, grid, ground: None };
+        if folder.architecture.head == Head::SoftmaxThenPool {
+            classifier.ground = Some(classifier.votes_for_black()?);
+        }
+        Ok(classifier)
+    }
+
+    /// The middle cell of each class's map of a black picture, `[K]`.
+    fn votes_for_black(&self) -> Result<Vec<f32>, ClassifierError> {
+        let black = Sample { pixels: Pixels::Bytes(vec![0; self.input.bytes()]), maps: true };
+        let maps = self.network.forward(&self.batch(&[black])?)?.maps;
+        let ClassMaps { width, height, values, .. } = self.maps_of(&maps, 0)?;
+        let middle = height / 2 * width + width / 2;
+        Ok(values.chunks(width * height).map(|map| map[middle]).collect())
     }
 
     /// The network in bf16 where the processor has it, the golden check holds in it, and it is
@@ -157,7 +176,8 @@ impl Classifier {
         let (_, height, width) = map.size3()?;
         let mut values = vec![0f32; map.numel()];
         map.f_copy_data(&mut values, map.numel())?;
-        Ok(ClassMaps { width: width as usize, height: height as usize, values, grid: self.grid })
+        let (width, height) = (width as usize, height as usize);
+        Ok(ClassMaps { width, height, values, ground: self.ground.clone(), grid: self.grid })
     }
 
     /// The samples as one normalised tensor `[N, C, H, W]` in channels-last memory order.

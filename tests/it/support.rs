@@ -113,7 +113,7 @@ fn quarters(best: usize, pixels: &[u8]) -> ClassMaps {
         *value = f32::from(pixels[3 * (y * width + x)]) / 255.0;
     }
     let grid = MapGrid { offset: 2.0, stride: 4.0 };
-    ClassMaps { width: 2, height: 2, values, grid }
+    ClassMaps { width: 2, height: 2, values, ground: None, grid }
 }
 
 fn prediction(probabilities: Vec<f32>) -> Prediction {
