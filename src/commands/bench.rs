@@ -16,7 +16,7 @@ Let the machine be quiet. It takes two to four minutes for each model.
 
 Examples:
   nin-serve bench --quick
-  nin-serve bench --only nin-cifar10 --json > bench.json")]
+  nin-serve bench --only nin-mnist-mlpconv --json > bench.json")]
 pub struct BenchArgs {
     /// Folder that holds one folder for each model
     #[arg(long, value_name = "FOLDER", env = "NIN_MODELS", default_value = "models")]
@@ -25,7 +25,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
     /// Arithmetic of the served networks
-    #[arg(long, value_name = "KIND", default_value = "auto")]
+    #[arg(long, value_name = "KIND", default_value = "f32")]
     precision: PrecisionChoice,
     /// How often everything is measured
     #[arg(long, value_name = "COUNT", default_value = "3")]

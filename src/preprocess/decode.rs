@@ -4,38 +4,20 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::codecs::{bmp, gif, jpeg, png, pnm, qoi, tiff, webp};
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageResult, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits};
 
 use super::header::{self, Header};
 use super::{Format, PictureError};
 
-/// A decoded picture.
-pub(super) struct Decoded {
-    pub image: DynamicImage,
-    /// How many stored pixels a pixel of it stands for, along each side.
-    pub reduction: u32,
-}
-
-/// Decodes the first frame. A JPEG may come out smaller by `reduction` (1, 4 or 8), which is
-/// cheaper than decoding all of its pixels; whatever can't, comes out in full.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: &Header,
-    reduction: u32,
-) -> Result<Decoded, PictureError> {
+/// Decodes the first frame.
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, PictureError> {
     let format = header.format;
     let corrupt = |detail: String| PictureError::Corrupt { format, detail };
     if format == Format::Jpeg {
         header::check_scans(bytes).map_err(corrupt)?;
-        // All that goes wrong is left to the decoder of full pictures to judge.
-        if reduction > 1
-            && let Some(Some(image)) = shielded(|| reduced(bytes, header, reduction))
-        {
-            return Ok(Decoded { image, reduction });
-        }
     }
     match shielded(|| run(bytes, header)) {
-        Some(Ok(image)) => Ok(Decoded { image, reduction: 1 }),
+        Some(Ok(image)) => Ok(image),
         Some(Err(ImageError::Unsupported(_))) => Err(PictureError::Unsupported),
         Some(Err(ImageError::Limits(_))) => {
             Err(corrupt("it needs more memory than its header admits".into()))
@@ -52,29 +34,6 @@ pub(super) fn decode(
 /// share no state, so nothing half-done survives the unwinding. The panic hook still reports it.
 pub(super) fn shielded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
-}
-
-/// A grey or colour JPEG made of the lowest frequencies of each block only.
-fn reduced(bytes: &[u8], header: &Header, reduction: u32) -> Option<DynamicImage> {
-    let mut decoder = jpeg_decoder::Decoder::new(bytes);
-    decoder.set_max_decoding_buffer_size(usize::try_from(header.scratch_bytes).ok()?);
-    decoder.read_info().ok()?;
-    let info = decoder.info()?;
-    let (stored_width, stored_height) = header.stored_size();
-    if (u32::from(info.width), u32::from(info.height)) != (stored_width, stored_height) {
-        return None;
-    }
-    let (width, height) = (stored_width.div_ceil(reduction), stored_height.div_ceil(reduction));
-    let asked = (u16::try_from(width).ok()?, u16::try_from(height).ok()?);
-    if decoder.scale(asked.0, asked.1).ok()? != asked {
-        return None;
-    }
-    let pixels = decoder.decode().ok()?;
-    match info.pixel_format {
-        jpeg_decoder::PixelFormat::L8 => Some(GrayImage::from_raw(width, height, pixels)?.into()),
-        jpeg_decoder::PixelFormat::RGB24 => Some(RgbImage::from_raw(width, height, pixels)?.into()),
-        _ => None,
-    }
 }
 
 fn run(bytes: &[u8], header: &Header) -> ImageResult<DynamicImage> {

@@ -4,7 +4,6 @@ mod broken;
 mod ink;
 mod pillow;
 mod pipeline;
-mod reduced;
 
 use std::path::{Path, PathBuf};
 
