@@ -13,7 +13,7 @@ use super::usage::Usage;
 use crate::model::network::Layout;
 use crate::model::trial::Trial;
 use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample};
-use crate::preprocess::{Header, InputSpec, prepare};
+use crate::preprocess::{Header, InputSpec, prepare, prepare_in_full};
 use crate::threads::Threads;
 
 /// Batch sizes of the forward pass.
@@ -83,6 +83,21 @@ impl Ceiling {
         let mut files = payload.files.iter().cycle();
         measure(1, duration, || {
             pixels(files.next().context("no files")?, &self.spec)?;
+            Ok(())
+        })
+    }
+
+    /// As [`Ceiling::decode`], decoding every pixel before resizing.
+    pub fn decode_in_full(
+        &self,
+        payload: &Payload,
+        duration: Duration,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let mut files = payload.files.iter().cycle();
+        measure(1, duration, || {
+            let file = files.next().context("no files")?;
+            let header = Header::read(file, MAX_PIXELS).map_err(|error| anyhow!("{error}"))?;
+            prepare_in_full(file, &header, &self.spec).map_err(|error| anyhow!("{error}"))?;
             Ok(())
         })
     }

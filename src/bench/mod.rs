@@ -23,7 +23,7 @@ use anyhow::{Context, ensure};
 use crate::model::{ModelFolder, Precision, folder, trial};
 use crate::threads::Threads;
 use ceiling::{BATCHES, Ceiling, KERNELS, SERVED_BF16};
-use payload::Payload;
+use payload::{LARGE, Payload};
 use report::Setting;
 use results::{Case, Key, Results};
 use server::Server;
@@ -111,6 +111,9 @@ impl Bench {
                 Case::Single { payload },
                 Case::Batched { payload },
             ]);
+            if *payload == LARGE {
+                cases.push(Case::DecodeInFull { payload });
+            }
             cases.extend(CLIENTS.map(|clients| Case::Server { payload, clients }));
         }
         let of = |model: &String| {
@@ -131,6 +134,7 @@ impl Bench {
         let values = match key.case {
             Case::Forward { kernel, batch } => ceiling.forward(kernel, batch, short),
             Case::Decode { payload: name } => ceiling.decode(payload(name)?, short),
+            Case::DecodeInFull { payload: name } => ceiling.decode_in_full(payload(name)?, short),
             Case::Single { payload: name } => ceiling.single(payload(name)?, short),
             Case::Batched { payload: name } => ceiling.batched(payload(name)?, 2 * short),
             Case::Server { payload: name, clients } => {

@@ -17,6 +17,8 @@ pub enum Case {
     Forward { kernel: &'static str, batch: usize },
     /// Bytes to pixels of the network's input size, as served.
     Decode { payload: &'static str },
+    /// The same without any short cut: all pixels are decoded.
+    DecodeInFull { payload: &'static str },
     /// Bytes to probabilities, one picture after the other.
     Single { payload: &'static str },
     /// Bytes to probabilities, in batches.
@@ -102,6 +104,7 @@ impl fmt::Display for Case {
         match self {
             Self::Forward { kernel, batch } => write!(f, "forward, {kernel}, batch {batch}"),
             Self::Decode { payload } => write!(f, "decode and resize, {payload}"),
+            Self::DecodeInFull { payload } => write!(f, "decode all and resize, {payload}"),
             Self::Single { payload } => write!(f, "pipeline, one by one, {payload}"),
             Self::Batched { payload } => write!(f, "pipeline, batched, {payload}"),
             Self::Server { payload, clients } => write!(f, "HTTP, {clients} clients, {payload}"),

@@ -22,7 +22,8 @@ pub struct EvaluateArgs {
     labels: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
-    /// Tell how often the best class is that of f32
+    /// Tell how often the answers are those of the plain path, which decodes all pixels and
+    /// computes in f32
     #[arg(long, conflicts_with_all = ["json", "record", "plots"])]
     agreement: bool,
     /// Print one JSON document

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use crate::app::{App, Listeners};
 use crate::config::Config;
 use crate::lifecycle::{Shutdown, listen_to_signals};
+use crate::memory;
 use crate::telemetry::{self, LogConfig};
 use crate::threads::Threads;
 
@@ -30,6 +31,7 @@ Examples:
 
 pub fn run(Args { config, log }: Args) -> anyhow::Result<()> {
     config.check()?;
+    memory::share_one_heap();
     telemetry::init(&log, "info")?;
     let threads = config.backend.threads();
     tracing::info!("{threads}");

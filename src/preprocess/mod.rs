@@ -4,7 +4,9 @@
 //! admission happens between it and [`prepare`]. No tch and no axum in here.
 //!
 //! # The pipeline
-//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored.
+//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. A JPEG of at
+//!    least eight times the network's input is decoded at 1/4 or 1/8 of its size, so that twice the
+//!    input is left for step 4: what is dropped would be averaged out there.
 //! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
 //!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
 //! 3. A grey network gets ITU-R 601-2 luma, in Pillow's fixed point.
@@ -46,6 +48,7 @@ mod grid;
 mod header;
 mod ink;
 mod polarity;
+mod reduced;
 mod resize;
 mod spec;
 mod view;
@@ -145,14 +148,34 @@ pub enum PictureError {
 /// Decodes `bytes` and brings them to the shape of `spec`. CPU work: call it off the async runtime.
 ///
 /// `header` must come from [`Header::read`] on the same bytes.
+///
+/// JPEGs much larger than the input are decoded at a quarter or an eighth of their size.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
-    let image = decode::decode(bytes, header)?;
+    prepare_reduced(bytes, header, spec, resize::reduction(header, spec))
+}
+
+/// As [`prepare`], but every pixel is decoded before resizing: what [`prepare`] is measured by.
+pub fn prepare_in_full(
+    bytes: &[u8],
+    header: &Header,
+    spec: &InputSpec,
+) -> Result<Prepared, PictureError> {
+    prepare_reduced(bytes, header, spec, 1)
+}
+
+fn prepare_reduced(
+    bytes: &[u8],
+    header: &Header,
+    spec: &InputSpec,
+    reduction: u32,
+) -> Result<Prepared, PictureError> {
+    let decode::Decoded { image, reduction } = decode::decode(bytes, header, reduction)?;
     let channels = match spec.framing {
         Framing::Whole => spec.channels,
         Framing::Ink => Channels::Grey,
     };
     let (raster, flattened) = convert::to_raster(image, channels, spec.background);
-    let shown = Shown::of(raster, header, spec);
+    let shown = Shown::of(raster, reduction, header, spec);
 
     let mut warnings = header.warnings();
     let small = |side: f64, input: u32| side < f64::from(input);
@@ -173,14 +196,14 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
+    fn of(raster: convert::Raster, reduction: u32, header: &Header, spec: &InputSpec) -> Self {
         if spec.framing == Framing::Ink
             && let Some(framed) = ink::frame(&raster, header.orientation, spec)
         {
             return framed;
         }
         let region = resize::region((header.width, header.height), spec);
-        let raster = resize::shrink_upright(raster, header.orientation, spec);
+        let raster = resize::shrink_upright(raster, reduction, header, spec);
         let inverted =
             spec.polarity == Polarity::Auto && polarity::dark_on_light(&raster) == Some(true);
         let raster = if inverted { raster.inverted() } else { raster };

@@ -1,8 +1,9 @@
-//! How often a network in fast arithmetic answers as it does in f32.
+//! Whether the fast paths answer as the plain one: bf16 and reduced decoding beside f32 and all
+//! pixels.
 
 use super::listing::Item;
 use crate::model::{Classifier, Pixels, Sample};
-use crate::preprocess::{Header, InputSpec, prepare};
+use crate::preprocess::{Header, InputSpec, PictureError, Prepared, prepare, prepare_in_full};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ pub struct Agreement {
     pub pictures: u64,
     /// Share of pictures whose best class is the same, 0 to 1.
     pub same: f64,
-    /// Share of pictures whose best class is right, 0 to 1, in fast arithmetic and in f32.
+    /// Share of pictures whose best class is right, 0 to 1, on the fast path and on the plain one.
     pub fast_top1: f64,
     pub plain_top1: f64,
 }
@@ -21,7 +22,8 @@ const BATCH: usize = 64;
 /// Training data is trusted more than uploads, but a header may still lie.
 const MAX_PIXELS: u64 = 100_000_000;
 
-/// Runs both on the same pictures. Files that can't be read are left out.
+/// Runs `fast` on pictures decoded as served, and `plain` on pictures decoded in full. Files that
+/// can't be read are left out.
 pub fn agreement(
     (fast, plain): (&Classifier, &Classifier),
     spec: &InputSpec,
@@ -30,12 +32,13 @@ pub fn agreement(
     let [mut pictures, mut same, mut fast_right, mut plain_right] = [0u64; 4];
     for items in items.chunks(BATCH) {
         let decoded: Vec<_> =
-            items.par_iter().filter_map(|item| Some((item.class, sample(item, spec)?))).collect();
-        let (classes, samples): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
+            items.par_iter().filter_map(|item| Some((item.class, both(item, spec)?))).collect();
+        let (classes, both): (Vec<_>, Vec<_>) = decoded.into_iter().unzip();
+        let (served, whole): (Vec<_>, Vec<_>) = both.into_iter().unzip();
         if classes.is_empty() {
             continue;
         }
-        let (fast, plain) = (fast.infer(&samples)?, plain.infer(&samples)?);
+        let (fast, plain) = (fast.infer(&served)?, plain.infer(&whole)?);
         for ((class, fast), plain) in classes.iter().zip(&fast).zip(&plain) {
             let (fast, plain) = (best(&fast.probabilities), best(&plain.probabilities));
             pictures += 1;
@@ -57,17 +60,21 @@ impl std::fmt::Display for Agreement {
         let pictures = self.pictures;
         write!(
             f,
-            "agrees with f32 on {same:.2} % of {pictures} pictures; \
+            "agrees with f32 and full decoding on {same:.2} % of {pictures} pictures; \
              top-1 {fast:.2} % against {plain:.2} %"
         )
     }
 }
 
-fn sample(item: &Item, spec: &InputSpec) -> Option<Sample> {
+/// The picture decoded as served, and in full.
+fn both(item: &Item, spec: &InputSpec) -> Option<(Sample, Sample)> {
     let bytes = std::fs::read(&item.path).ok()?;
     let header = Header::read(&bytes, MAX_PIXELS).ok()?;
-    let prepared = prepare(&bytes, &header, spec).ok()?;
-    Some(Sample { pixels: Pixels::Bytes(prepared.pixels), maps: false })
+    let sample = |prepared: Result<Prepared, PictureError>| {
+        Some(Sample { pixels: Pixels::Bytes(prepared.ok()?.pixels), maps: false })
+    };
+    let served = sample(prepare(&bytes, &header, spec))?;
+    Some((served, sample(prepare_in_full(&bytes, &header, spec))?))
 }
 
 /// The first of the largest.

@@ -75,7 +75,8 @@ fn segment(bytes: &[u8], at: usize) -> Option<(u8, &[u8])> {
 /// How many bytes lie between `at` and the next marker's 0xFF.
 fn fill_bytes(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    rest.windows(2).position(|pair| pair[0] == 0xFF && is_marker(pair[1])).unwrap_or(rest.len())
+    let marker = |&at: &usize| rest.get(at + 1).is_some_and(|&code| is_marker(code));
+    memchr::memchr_iter(0xFF, rest).find(marker).unwrap_or(rest.len())
 }
 
 /// Stuffed zeros, fill bytes, restart markers, TEM and a second SOI carry nothing.

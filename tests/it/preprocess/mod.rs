@@ -4,6 +4,7 @@ mod broken;
 mod ink;
 mod pillow;
 mod pipeline;
+mod reduced;
 
 use std::path::{Path, PathBuf};
 
