@@ -8,7 +8,8 @@ from collections import Counter
 
 from engine import CHECKOUT
 
-DIGIT = (CHECKOUT / "models/nin-mnist/digit.png").read_bytes()
+MODEL = "nin-mnist"
+DIGIT = (CHECKOUT / "models" / MODEL / "digit.png").read_bytes()
 
 
 def ppm(width, height):
@@ -32,7 +33,7 @@ def get(host, path, port=8080, timeout=5):
 class Client:
     """One connection at a time, kept alive as long as the server wants."""
 
-    def __init__(self, host, path="/classify?top_k=1"):
+    def __init__(self, host, path=f"/classify?model={MODEL}&top_k=1"):
         self.host, self.path, self.connection = host, path, None
 
     def post(self, picture):

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from pictures import MODEL
+
 # Of a busy machine.
 PATIENCE = 60
 GAUGES = ("nin_queue_depth", "nin_inflight_bytes", "nin_decode_queue_depth")
@@ -25,6 +27,7 @@ class Server:
         # Timeouts that a short run meets, too.
         self.process = subprocess.Popen(
             [binary, "--listen", "127.0.0.1:0", "--models", models, "--log-format", "json"]
+            + ["--default-model", MODEL]
             + ["--body-timeout", "3s", "--header-timeout", "3s", "--drain-timeout", "30s"],
             stderr=subprocess.PIPE,
             text=True,
