@@ -13,13 +13,16 @@ use super::usage::Usage;
 use crate::model::network::Layout;
 use crate::model::trial::Trial;
 use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample};
-use crate::preprocess::{Header, InputSpec, prepare, prepare_in_full};
+use crate::preprocess::{Header, InputSpec, PictureError, Prepared, prepare};
 use crate::threads::Threads;
 
 /// Batch sizes of the forward pass.
 pub const BATCHES: [usize; 5] = [1, 8, 32, 64, 128];
 /// Pictures that the batched pipeline decodes and runs at once: the server's largest batch.
 const AT_ONCE: usize = 32;
+/// How a picture is decoded and resized.
+pub type Prepare = fn(&[u8], &Header, &InputSpec) -> Result<Prepared, PictureError>;
+
 /// Any payload of ours is smaller.
 const MAX_PIXELS: u64 = 50_000_000;
 
@@ -74,30 +77,16 @@ impl Ceiling {
         measure(size, duration, || Ok(trial.run(&batch)?))
     }
 
-    /// Bytes to pixels on one thread.
+    /// Bytes to pixels on one thread, by `prepare` or `prepare_in_full`.
     pub fn decode(
         &self,
+        prepare: Prepare,
         payload: &Payload,
         duration: Duration,
     ) -> anyhow::Result<Vec<(Quantity, f64)>> {
         let mut files = payload.files.iter().cycle();
         measure(1, duration, || {
-            pixels(files.next().context("no files")?, &self.spec)?;
-            Ok(())
-        })
-    }
-
-    /// As [`Ceiling::decode`], decoding every pixel before resizing.
-    pub fn decode_in_full(
-        &self,
-        payload: &Payload,
-        duration: Duration,
-    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
-        let mut files = payload.files.iter().cycle();
-        measure(1, duration, || {
-            let file = files.next().context("no files")?;
-            let header = Header::read(file, MAX_PIXELS).map_err(|error| anyhow!("{error}"))?;
-            prepare_in_full(file, &header, &self.spec).map_err(|error| anyhow!("{error}"))?;
+            pixels(files.next().context("no files")?, &self.spec, prepare)?;
             Ok(())
         })
     }
@@ -110,7 +99,7 @@ impl Ceiling {
     ) -> anyhow::Result<Vec<(Quantity, f64)>> {
         let mut files = payload.files.iter().cycle();
         let mut one = || {
-            let sample = pixels(files.next().context("no files")?, &self.spec)?;
+            let sample = pixels(files.next().context("no files")?, &self.spec, prepare)?;
             self.classifier.infer(&[sample])?;
             Ok(())
         };
@@ -130,7 +119,7 @@ impl Ceiling {
         // Not all of `self`: a network belongs to one thread.
         let spec = &self.spec;
         let batch = || {
-            let samples = || files.par_iter().map(|file| pixels(file, spec)).collect();
+            let samples = || files.par_iter().map(|file| pixels(file, spec, prepare)).collect();
             let samples: anyhow::Result<Vec<_>> = self.decoders.install(samples);
             self.classifier.infer(&samples?)?;
             Ok(())
@@ -144,7 +133,7 @@ fn pool(threads: NonZeroUsize) -> anyhow::Result<ThreadPool> {
     Ok(ThreadPoolBuilder::new().num_threads(threads.get()).build()?)
 }
 
-fn pixels(file: &[u8], spec: &InputSpec) -> anyhow::Result<Sample> {
+fn pixels(file: &[u8], spec: &InputSpec, prepare: Prepare) -> anyhow::Result<Sample> {
     let header = Header::read(file, MAX_PIXELS).map_err(|error| anyhow!("{error}"))?;
     let prepared = prepare(file, &header, spec).map_err(|error| anyhow!("{error}"))?;
     Ok(Sample { pixels: Pixels::Bytes(prepared.pixels), maps: false })

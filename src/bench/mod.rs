@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::model::{ModelFolder, Precision, folder, trial};
+use crate::preprocess::{prepare, prepare_in_full};
 use crate::threads::Threads;
 use ceiling::{BATCHES, Ceiling, KERNELS, SERVED_BF16};
 use payload::{LARGE, Payload};
@@ -133,8 +134,10 @@ impl Bench {
         let short = duration / 3;
         let values = match key.case {
             Case::Forward { kernel, batch } => ceiling.forward(kernel, batch, short),
-            Case::Decode { payload: name } => ceiling.decode(payload(name)?, short),
-            Case::DecodeInFull { payload: name } => ceiling.decode_in_full(payload(name)?, short),
+            Case::Decode { payload: name } => ceiling.decode(prepare, payload(name)?, short),
+            Case::DecodeInFull { payload: name } => {
+                ceiling.decode(prepare_in_full, payload(name)?, short)
+            }
             Case::Single { payload: name } => ceiling.single(payload(name)?, short),
             Case::Batched { payload: name } => ceiling.batched(payload(name)?, 2 * short),
             Case::Server { payload: name, clients } => {
