@@ -18,8 +18,7 @@ pub fn keep_freed_blocks() {
 /// others.
 ///
 /// By itself it gives every thread a heap of its own, and the thread of each network keeps the
-/// memory of its largest batch: with five networks the service held 518 MB, with one heap 358 MB,
-/// and answered as many requests.
+/// memory of its largest batch: see "One heap" in docs/performance.md.
 ///
 /// Call it once, before other threads start. Has no effect with other C libraries.
 #[cfg(target_env = "gnu")]

@@ -20,11 +20,11 @@ use crate::threads::Threads;
 pub const BATCHES: [usize; 5] = [1, 8, 32, 64, 128];
 /// Pictures that the batched pipeline decodes and runs at once: the server's largest batch.
 const AT_ONCE: usize = 32;
-/// How a picture is decoded and resized.
-pub type Prepare = fn(&[u8], &Header, &InputSpec) -> Result<Prepared, PictureError>;
-
 /// Any payload of ours is smaller.
 const MAX_PIXELS: u64 = 50_000_000;
+
+/// How a picture is decoded and resized.
+pub type Prepare = fn(&[u8], &Header, &InputSpec) -> Result<Prepared, PictureError>;
 
 pub const EAGER: &str = "f32 eager NCHW";
 pub const SERVED_F32: &str = "f32 channels-last";

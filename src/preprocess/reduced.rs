@@ -11,13 +11,13 @@ use std::os::raw::c_int;
 
 use super::header::Header;
 
-/// A grey or colour JPEG, smaller by `reduction` (2, 4 or 8) along each side, the last row and
+/// A grey or colour JPEG, smaller by `reduction` (4 or 8) along each side, the last row and
 /// column rounded up. `None` for all other kinds, and for files that are not as they should be.
 ///
 /// # Panics
 /// Unwinds, without a word from the panic hook, where the decoder finds a mistake in the file.
 pub(super) fn decode(bytes: &[u8], header: &Header, reduction: u32) -> Option<DynamicImage> {
-    let mut decoder = Decompress::with_err(strict_errors()).from_mem(bytes).ok()?;
+    let mut decoder = Decompress::builder().with_err(strict_errors()).from_mem(bytes).ok()?;
     let (stored_width, stored_height) = header.stored_size();
     if decoder.size() != (stored_width as usize, stored_height as usize) {
         return None;

@@ -16,7 +16,7 @@ pub fn picture(bytes: &[u8]) {
     let pixels = u64::from(header.width) * u64::from(header.height);
     assert!((1..=MAX_PIXELS).contains(&pixels), "{header:?}");
     assert!(header.decoded_bytes >= 3 * pixels, "{header:?}");
-    for spec in [colour(), digit()] {
+    for spec in [colour(32, 24), colour(4, 3), colour(2, 1), digit()] {
         match preprocess::prepare(bytes, &header, &spec) {
             Ok(prepared) => {
                 assert_eq!(prepared.pixels.len(), spec.bytes());
@@ -43,11 +43,11 @@ fn assert_somewhere(region: Region) {
     assert!(height.is_finite() && height > 0.0, "{region:?}");
 }
 
-/// As for photographs.
-fn colour() -> InputSpec {
+/// As for photographs. JPEGs of eight times the size, or sixteen times, are decoded at a part of theirs.
+fn colour(width: u32, height: u32) -> InputSpec {
     InputSpec {
-        width: 32,
-        height: 24,
+        width,
+        height,
         channels: Channels::Colour,
         order: ChannelOrder::Bgr,
         resize: Resize::Crop,
@@ -73,6 +73,6 @@ fn digit() -> InputSpec {
         framing: Framing::Ink,
         mean: vec![0.5],
         std: vec![0.25],
-        ..colour()
+        ..colour(32, 24)
     }
 }
