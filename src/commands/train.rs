@@ -103,6 +103,9 @@ struct RecipeArgs {
     /// Normalise batches in training; folded into the convolutions at export
     #[arg(long)]
     batch_norm: Option<bool>,
+    /// Draw the first convolution's filters for patches of the training pictures, whitened
+    #[arg(long)]
+    whiten: Option<bool>,
     /// Rate of the dropout layers, 0 to 1
     #[arg(long)]
     dropout: Option<f64>,
@@ -281,6 +284,7 @@ impl RecipeArgs {
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
             label_smoothing: self.label_smoothing.unwrap_or(defaults.label_smoothing),
             batch_norm: self.batch_norm.unwrap_or(defaults.batch_norm),
+            whiten: self.whiten.unwrap_or(defaults.whiten),
             dropout: self.dropout.unwrap_or(defaults.dropout),
             augment: Augment {
                 crop: defaults.augment.crop,

@@ -25,3 +25,4 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod sgd;
+pub mod whiten;

@@ -130,6 +130,11 @@ impl TrainableNet {
         named.collect()
     }
 
+    /// The weight of the first convolution, `[filters, channels, kernel, kernel]`.
+    pub fn first_weight(&self) -> Option<Tensor> {
+        self.convolutions.first().map(|convolution| convolution.weight.shallow_clone())
+    }
+
     /// What batch normalisation has measured: name and tensor.
     pub fn statistics(&self) -> Vec<(String, &Tensor)> {
         let named = self.convolutions.iter().enumerate().filter_map(|(index, convolution)| {

@@ -15,6 +15,8 @@ pub struct Recipe {
     /// Share of the target probability that is spread over all classes, 0 to 1.
     pub label_smoothing: f64,
     pub batch_norm: bool,
+    /// Draw the first convolution's filters for whitened patches.
+    pub whiten: bool,
     /// Replaces the rate of every dropout layer, 0 to 1. Batch normalisation and augmentation
     /// need less of it than the paper's one half.
     pub dropout: f64,
@@ -49,6 +51,7 @@ impl Recipe {
             weight_decay: 5e-4,
             label_smoothing: if grey { 0.0 } else { 0.1 },
             batch_norm: true,
+            whiten: small && !grey,
             dropout: 0.0,
             augment: Augment { crop, flip: !grey, jitter: if grey { 0.0 } else { 0.2 } },
             train_side: large_side(4.0 / 7.0),

@@ -8,6 +8,7 @@ use super::pictures::Pictures;
 use super::recipe::{MOMENTUM, Recipe};
 use super::report::Report;
 use super::sgd::Sgd;
+use super::whiten::whiten;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +50,7 @@ const HELD_OUT_BATCH: usize = 200;
 /// How many held-out pictures an epoch's line is measured on, about: enough for a curve, and a
 /// small part of an epoch. The finished model is measured on all.
 const HELD_OUT_SAMPLE: usize = 1000;
+const WHITENING_SAMPLE: usize = 1000;
 
 impl<'a> Run<'a> {
     /// A fresh run, which keeps its checkpoint and its metrics in `folder`.
@@ -63,7 +65,19 @@ impl<'a> Run<'a> {
         let statistics = (Tensor::f_from_slice(&mean)?, Tensor::f_from_slice(&std)?);
         let sums = Sums::default();
         let position = Position { recipe, epoch: 0, step: 0, sums, history: Vec::new() };
-        Ok(Self { net, sgd, position, data, statistics, folder: folder.to_owned() })
+        let run = Self { net, sgd, position, data, statistics, folder: folder.to_owned() };
+        if run.position.recipe.whiten {
+            whiten(&run.net, &run.sample()?)?;
+        }
+        Ok(run)
+    }
+
+    /// About [`WHITENING_SAMPLE`] training pictures, normalised.
+    fn sample(&self) -> anyhow::Result<Tensor> {
+        let pictures = &self.data.train;
+        let indices = (0..pictures.len()).step_by(pictures.len().div_ceil(WHITENING_SAMPLE));
+        let pixels: Vec<u8> = indices.flat_map(|i| pictures.get(i)).copied().collect();
+        self.input(&pixels, size_of(pictures))
     }
 
     /// Continues from the checkpoint, which must be of the same recipe.

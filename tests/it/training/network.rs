@@ -14,6 +14,7 @@ use nin_serve::training::pictures::Pictures;
 use nin_serve::training::recipe::Recipe;
 use nin_serve::training::report::Report;
 use nin_serve::training::run::{Data, Outcome, Run};
+use nin_serve::training::whiten::whiten;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
@@ -40,6 +41,27 @@ fn net(precision: Precision) -> TrainableNet {
 
 fn noise(count: i64) -> Tensor {
     Tensor::randn([count, 3, 16, 16], (Kind::Float, Device::Cpu)) * 2.0 + 0.5
+}
+
+/// Mean of the correlations between the answers of the first convolution's filters, 0 to 1.
+fn mean_correlation(net: &TrainableNet, input: &Tensor) -> f64 {
+    let weight = net.first_weight().expect("a convolution");
+    let answers = input.conv2d(&weight, None::<&Tensor>, 1, 0, 1, 1);
+    let filters = answers.size()[1];
+    let rows = answers.permute([1, 0, 2, 3]).reshape([filters, -1]);
+    let between = rows.corrcoef().abs().sum(Kind::Float).double_value(&[]) - filters as f64;
+    between / (filters * (filters - 1)) as f64
+}
+
+#[test]
+fn whitened_filters_say_different_things_about_smooth_grey_pictures() {
+    let net = net(Precision::F32);
+    let grey = noise(64).narrow(1, 0, 1).expand([64, 3, 16, 16], false);
+    let smooth = grey.avg_pool2d(5, 1, 0, false, true, None::<i64>);
+    let before = mean_correlation(&net, &smooth);
+    whiten(&net, &smooth).expect("whitened");
+    let after = mean_correlation(&net, &smooth);
+    assert!(after < before / 2.0, "{before} -> {after}");
 }
 
 #[test]
