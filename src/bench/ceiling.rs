@@ -27,17 +27,22 @@ const MAX_PIXELS: u64 = 50_000_000;
 pub type Prepare = fn(&[u8], &Header, &InputSpec) -> Result<Prepared, PictureError>;
 
 pub const EAGER: &str = "f32 eager NCHW";
-pub const SERVED_F32: &str = "f32 channels-last";
-pub const PREPACKED: &str = "f32 oneDNN-prepacked";
-pub const SERVED_BF16: &str = "bf16 channels-last";
+pub const CHANNELS_LAST: &str = "f32 eager channels-last";
+pub const SERVED_F32: &str = "f32 packed and fused";
+pub const SERVED_BF16: &str = "bf16 packed and fused";
 
 /// Arithmetic and memory order by their names.
-pub const KERNELS: [(&str, Precision, Layout); 4] = [
+const KERNELS: [(&str, Precision, Layout); 4] = [
     (EAGER, Precision::F32, Layout::Planar),
-    (SERVED_F32, Precision::F32, Layout::ChannelsLast),
-    (PREPACKED, Precision::F32, Layout::Prepacked),
-    (SERVED_BF16, Precision::Bf16, Layout::ChannelsLast),
+    (CHANNELS_LAST, Precision::F32, Layout::ChannelsLast),
+    (SERVED_F32, Precision::F32, Layout::Fused),
+    (SERVED_BF16, Precision::Bf16, Layout::Fused),
 ];
+
+/// Those that this processor can run.
+pub fn kernels() -> impl Iterator<Item = (&'static str, Precision, Layout)> {
+    KERNELS.into_iter().filter(|(_, precision, _)| precision.is_native())
+}
 
 /// One model, ready to be measured.
 pub struct Ceiling {
@@ -55,7 +60,7 @@ impl Ceiling {
         threads: Threads,
     ) -> anyhow::Result<Self> {
         let trial = |(name, precision, layout)| Ok((name, Trial::new(folder, precision, layout)?));
-        let trials: Vec<_> = KERNELS.into_iter().map(trial).collect::<anyhow::Result<_>>()?;
+        let trials: Vec<_> = kernels().map(trial).collect::<anyhow::Result<_>>()?;
         Ok(Self {
             spec: folder.manifest.input.clone(),
             classifier: Classifier::new(folder, precision)?,

@@ -23,7 +23,7 @@ use anyhow::{Context, ensure};
 use crate::model::{ModelFolder, Precision, folder, trial};
 use crate::preprocess::{prepare, prepare_in_full};
 use crate::threads::Threads;
-use ceiling::{BATCHES, Ceiling, KERNELS, SERVED_BF16};
+use ceiling::{BATCHES, Ceiling, kernels};
 use payload::{LARGE, Payload};
 use report::Setting;
 use results::{Case, Key, Results};
@@ -101,10 +101,8 @@ struct Bench {
 impl Bench {
     fn cases(&self) -> Vec<Key> {
         let mut cases = Vec::new();
-        for (kernel, precision, _) in KERNELS {
-            if precision == Precision::F32 || Precision::fastest() == Precision::Bf16 {
-                cases.extend(BATCHES.map(|batch| Case::Forward { kernel, batch }));
-            }
+        for (kernel, ..) in kernels() {
+            cases.extend(BATCHES.map(|batch| Case::Forward { kernel, batch }));
         }
         for Payload { name: payload, .. } in &self.payloads {
             cases.extend([
@@ -151,9 +149,7 @@ impl Bench {
 
     fn report(self, plan: &Plan) -> Report {
         let models: Vec<_> = self.ceilings.keys().cloned().collect();
-        let bf16 = KERNELS.iter().any(|(name, ..)| *name == SERVED_BF16)
-            && Precision::fastest() == Precision::Bf16;
-        let verdicts = targets::verdicts(&self.results, &models, bf16);
+        let verdicts = targets::verdicts(&self.results, &models, Precision::Bf16.is_native());
         let mean = |payload: &Payload| {
             payload.files.iter().map(Vec::len).sum::<usize>() / payload.files.len().max(1)
         };

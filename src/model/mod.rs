@@ -10,6 +10,7 @@ pub mod architecture;
 pub mod caffe;
 pub mod classifier;
 pub mod folder;
+mod fused;
 pub mod golden;
 pub mod manifest;
 pub mod network;

@@ -1,6 +1,7 @@
 //! The forward pass of a served network: convolutions, ReLU and pooling in inference mode.
 
 use super::architecture::{Architecture, Head, Layer, Pool};
+use super::fused::{Activation, Fused};
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
@@ -22,6 +23,11 @@ impl Precision {
             return Self::Bf16;
         }
         Self::F32
+    }
+
+    /// Whether this processor computes in it, or libtorch has to make do with something slower.
+    pub fn is_native(self) -> bool {
+        self == Self::F32 || self == Self::fastest()
     }
 
     pub fn kind(self) -> Kind {
@@ -46,27 +52,39 @@ impl std::fmt::Display for Precision {
 pub enum Layout {
     /// `[N, C, H, W]` as written: libtorch's own habit.
     Planar,
-    /// Channels innermost, as image decoders write pixels. What is served.
+    /// Channels innermost, as image decoders write pixels.
     ChannelsLast,
-    /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own.
-    Prepacked,
+    /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own, and ReLU within the
+    /// convolution. What is served where the precision is native.
+    Fused,
 }
 
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
 #[derive(Debug)]
 pub struct Network {
     steps: Vec<Step>,
+    fused: Fused,
     head: Head,
     precision: Precision,
 }
 
 #[derive(Debug)]
 enum Step {
-    Conv { weight: Tensor, bias: Tensor, stride: i64, padding: i64 },
-    PackedConv { weight: Tensor, bias: Tensor, stride: i64, padding: i64 },
+    Conv(Convolution),
+    FusedConv(Convolution),
     Relu,
     MaxPool(Pool),
     AveragePool(Pool),
+}
+
+/// A convolution and what follows it.
+#[derive(Debug)]
+struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+    activation: Activation,
 }
 
 /// What the head makes of a batch of class maps.
@@ -89,7 +107,8 @@ impl Network {
         weights: &Weights,
         precision: Precision,
     ) -> Result<Self, TchError> {
-        Self::laid_out(architecture, weights, precision, Layout::ChannelsLast)
+        let layout = if precision.is_native() { Layout::Fused } else { Layout::ChannelsLast };
+        Self::laid_out(architecture, weights, precision, layout)
     }
 
     /// As [`Network::new`], in a memory order of choice.
@@ -99,30 +118,25 @@ impl Network {
         precision: Precision,
         layout: Layout,
     ) -> Result<Self, TchError> {
+        let fused = Fused::load()?;
         let mut convolutions = weights.convolutions.iter();
+        let mut layers = architecture.layers.iter().peekable();
         let mut steps = Vec::new();
-        for layer in &architecture.layers {
+        while let Some(layer) = layers.next() {
             steps.push(match *layer {
                 Layer::Conv { stride, padding, .. } => {
                     let (weight, bias) = convolutions
                         .next()
                         .ok_or_else(|| TchError::Shape("fewer weights than layers".into()))?;
-                    let (stride, padding) = (i64::from(stride), i64::from(padding));
-                    let bias = bias.f_to_kind(precision.kind())?;
-                    let plain = |weight: &Tensor| weight.f_to_kind(precision.kind());
-                    match layout {
-                        Layout::Planar => {
-                            Step::Conv { weight: plain(weight)?, bias, stride, padding }
-                        }
-                        Layout::ChannelsLast => {
-                            let weight = plain(&channels_last(weight)?)?;
-                            Step::Conv { weight, bias, stride, padding }
-                        }
-                        Layout::Prepacked => {
-                            let weight = pack(&plain(weight)?, stride, padding)?;
-                            Step::PackedConv { weight, bias, stride, padding }
-                        }
-                    }
+                    let relu = layers.next_if(|next| matches!(next, Layer::Relu));
+                    let convolution = Convolution {
+                        weight: weight.f_to_kind(precision.kind())?,
+                        bias: bias.f_to_kind(precision.kind())?,
+                        stride: stride.into(),
+                        padding: padding.into(),
+                        activation: relu.map_or(Activation::None, |_| Activation::Relu),
+                    };
+                    convolution.laid_out(layout, &fused)?
                 }
                 Layer::Relu => Step::Relu,
                 Layer::MaxPool(pool) => Step::MaxPool(pool),
@@ -130,7 +144,7 @@ impl Network {
                 Layer::Dropout { .. } => continue,
             });
         }
-        Ok(Self { steps, head: architecture.head, precision })
+        Ok(Self { steps, fused, head: architecture.head, precision })
     }
 
     pub fn precision(&self) -> Precision {
@@ -142,20 +156,18 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let mut x = input.f_to_kind(self.precision.kind())?;
         for step in &self.steps {
-            x = step.run(&x)?;
+            x = step.run(&x, &self.fused)?;
         }
         read_scores(&x.f_to_kind(Kind::Float)?, self.head)
     }
 }
 
 impl Step {
-    fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+    fn run(&self, x: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
         match self {
-            Self::Conv { weight, bias, stride, padding } => {
-                x.f_conv2d(weight, Some(bias), [*stride; 2], [*padding; 2], [1; 2], 1)
-            }
-            Self::PackedConv { weight, bias, stride, padding } => {
-                x.f_mkldnn_convolution(weight, Some(bias), [*padding; 2], [*stride; 2], [1; 2], 1)
+            Self::Conv(convolution) => convolution.run(x),
+            Self::FusedConv(Convolution { weight, bias, stride, padding, activation }) => {
+                fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
             }
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
@@ -165,10 +177,28 @@ impl Step {
     }
 }
 
-/// A convolution's weight in the blocks that oneDNN's kernel reads.
-fn pack(weight: &Tensor, stride: i64, padding: i64) -> Result<Tensor, TchError> {
-    let opaque = weight.f_to_mkldnn(None)?;
-    opaque.f_mkldnn_reorder_conv2d_weight([padding; 2], [stride; 2], [1; 2], 1, None::<&[i64]>)
+impl Convolution {
+    /// `self` has a weight as it is stored, `[filters, channels, kernel, kernel]`.
+    fn laid_out(self, layout: Layout, fused: &Fused) -> Result<Step, TchError> {
+        if layout == Layout::Planar {
+            return Ok(Step::Conv(self));
+        }
+        let weight = channels_last(&self.weight)?;
+        if layout == Layout::ChannelsLast {
+            return Ok(Step::Conv(Self { weight, ..self }));
+        }
+        let weight = fused.pack(&weight, self.stride, self.padding)?;
+        Ok(Step::FusedConv(Self { weight, ..self }))
+    }
+
+    fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let mut y = x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1; 2], 1)?;
+        match self.activation {
+            Activation::None => Ok(y),
+            Activation::Relu => y.f_relu_(),
+        }
+    }
 }
 
 /// Reads logits and probabilities from class maps `[N, K, h, w]` in f32.

@@ -35,7 +35,7 @@ impl Trial {
         let batch = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
         Ok(match self.layout {
             Layout::Planar => batch,
-            Layout::ChannelsLast | Layout::Prepacked => channels_last(&batch)?,
+            Layout::ChannelsLast | Layout::Fused => channels_last(&batch)?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The four presets against an independent PyTorch implementation.
 
 use nin_serve::model::caffe;
-use nin_serve::model::network::{Network, Precision, Scores};
+use nin_serve::model::network::{Layout, Network, Precision, Scores};
 use nin_serve::model::preset::Preset;
 use nin_serve::model::weights::Weights;
 use serde::Deserialize;
@@ -52,9 +52,10 @@ fn weights(preset: Preset) -> Weights {
     Weights { convolutions: shapes.iter().map(pair).collect() }
 }
 
-fn scores(preset: Preset, expected: &Expected) -> Scores {
-    let architecture = preset.architecture(CLASSES);
-    let network = Network::new(&architecture, &weights(preset), Precision::F32).expect("network");
+fn scores(preset: Preset, layout: Layout, expected: &Expected) -> Scores {
+    let (architecture, weights) = (preset.architecture(CLASSES), weights(preset));
+    let network = Network::laid_out(&architecture, &weights, Precision::F32, layout);
+    let network = network.expect("network");
     network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass")
 }
 
@@ -70,12 +71,14 @@ fn agrees_with_pytorch(preset: Preset, name: &str) {
     let expected = expected(name);
     let channels = preset.input_size().channels;
     assert_eq!(preset.architecture(CLASSES).parameters(channels), expected.parameters);
-    let scores = scores(preset, &expected);
-    assert_eq!(scores.maps.size()[2..], expected.map);
-    let logits = largest_difference(&scores.logits, &expected.logits);
-    let probabilities = largest_difference(&scores.probabilities, &expected.probabilities);
-    assert!(logits <= 1e-5, "logits differ by {logits}");
-    assert!(probabilities <= 1e-5, "probabilities differ by {probabilities}");
+    for layout in [Layout::Planar, Layout::ChannelsLast, Layout::Fused] {
+        let scores = scores(preset, layout, &expected);
+        assert_eq!(scores.maps.size()[2..], expected.map);
+        let logits = largest_difference(&scores.logits, &expected.logits);
+        let probabilities = largest_difference(&scores.probabilities, &expected.probabilities);
+        assert!(logits <= 1e-5, "{layout:?}: logits differ by {logits}");
+        assert!(probabilities <= 1e-5, "{layout:?}: probabilities differ by {probabilities}");
+    }
 }
 
 #[test]
