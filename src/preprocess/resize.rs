@@ -27,7 +27,7 @@ pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
 
 /// A reduced picture is at least this many times the network's input, so that resizing still
 /// averages over what decoding has averaged.
-const SPARE: f64 = 2.0;
+const SPARE: f64 = 4.0;
 
 /// By how much a picture may be reduced while it is decoded, along each side: 1, 4 or 8. To 1/2 the
 /// decoder gains nothing over the one for full pictures.

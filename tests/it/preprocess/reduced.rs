@@ -49,7 +49,7 @@ fn reduced_decoding_shows_the_same_picture() {
         let grey: GrayImage = colour.to_luma8();
         for file in [jpeg(&colour), jpeg(&grey.into()), turned(&jpeg(&colour))] {
             for resize in [Resize::Squash, Resize::Crop] {
-                let mut spec = spec(32, 24, Channels::Colour);
+                let mut spec = spec(16, 12, Channels::Colour);
                 spec.resize = resize;
                 let header = Header::read(&file, MAX_PIXELS).expect("a header");
                 let reduced = prepare(&file, &header, &spec).expect("a picture");
