@@ -7,8 +7,13 @@ use tch::{Device, Kind, TchError, Tensor};
 
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 const BATCH_NORM_EPSILON: f64 = 1e-5;
+/// Length of a filter drawn as in [`TrainableNet::new`], about.
+const FRESH_LENGTH: f64 = std::f64::consts::SQRT_2;
 /// See [`TrainableNet::log_scores`].
 const VOTE_SHARPNESS: f64 = 20.0;
+
+/// Stride and padding of a convolution.
+type Geometry = [i64; 2];
 
 /// Whether dropout drops and batch normalisation measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,13 +80,42 @@ impl TrainableNet {
     /// Class maps `[N, K, h, w]`, f32, of an input `[N, C, H, W]`.
     pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let kind = self.precision.kind();
+        let convolve = |convolution: &Convolution, x: &Tensor, geometry: Geometry| {
+            convolution.run(x, geometry, (kind, mode))
+        };
+        self.pass(&input.f_to_kind(kind)?, mode, convolve)?.f_to_kind(Kind::Float)
+    }
+
+    /// Takes over the weights of a served network of the same layers, so that this one answers as
+    /// it does. Batch normalisation, folded away there, is measured anew on `input`,
+    /// `[N, C, H, W]`. The last convolution stays fresh where `weights` are of other classes.
+    pub fn start_from(&self, weights: &Weights, input: &Tensor) -> Result<(), TchError> {
+        let _guard = tch::no_grad_guard();
+        let mut given = weights.convolutions.iter();
+        let convolve = |convolution: &Convolution, x: &Tensor, geometry: Geometry| {
+            if let Some(pair) = given.next().filter(|(w, _)| w.size() == convolution.weight.size())
+            {
+                convolution.adopt(pair, x, geometry)?;
+            }
+            convolution.run(x, geometry, (Kind::Float, Mode::Infer))
+        };
+        self.pass(input, Mode::Infer, convolve).map(drop)
+    }
+
+    /// All layers in order, the convolutions by `convolve`.
+    fn pass(
+        &self,
+        input: &Tensor,
+        mode: Mode,
+        mut convolve: impl FnMut(&Convolution, &Tensor, Geometry) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
         let mut convolutions = self.convolutions.iter();
-        let mut x = input.f_to_kind(kind)?;
+        let mut x = input.shallow_clone();
         for layer in &self.architecture.layers {
             x = match *layer {
                 Layer::Conv { stride, padding, .. } => {
                     let convolution = convolutions.next().expect("one for each Conv layer");
-                    convolution.run(&x, [stride, padding].map(i64::from), (kind, mode))?
+                    convolve(convolution, &x, [stride, padding].map(i64::from))?
                 }
                 // In place: no convolution or pool needs its own output to learn.
                 Layer::Relu => x.f_relu_()?,
@@ -92,7 +126,7 @@ impl TrainableNet {
                 Layer::Dropout { rate } => x.f_dropout(rate, true)?,
             };
         }
-        x.f_to_kind(Kind::Float)
+        Ok(x)
     }
 
     /// What the loss is taken of, `[N, K]`, from class maps `[N, K, h, w]`: logarithms that sum to
@@ -180,7 +214,7 @@ impl Convolution {
     fn run(
         &self,
         x: &Tensor,
-        [stride, padding]: [i64; 2],
+        [stride, padding]: Geometry,
         (kind, mode): (Kind, Mode),
     ) -> Result<Tensor, TchError> {
         let weight = self.weight.f_to_kind(kind)?;
@@ -193,6 +227,33 @@ impl Convolution {
             After::Bias(_) => Ok(y),
             After::Norm(norm) => norm.run(&y, mode),
         }
+    }
+
+    /// The opposite of [`Convolution::fold`], for a convolution that will see inputs like `x`.
+    fn adopt(
+        &self,
+        (weight, bias): &(Tensor, Tensor),
+        x: &Tensor,
+        [stride, padding]: Geometry,
+    ) -> Result<(), TchError> {
+        let set = |tensor: &Tensor, value: &Tensor| tensor.shallow_clone().f_copy_(value);
+        let norm = match &self.after {
+            After::Norm(norm) => norm,
+            After::Bias(own) => return set(&self.weight, weight).and_then(|()| set(own, bias)),
+        };
+        // A filter's length means nothing under normalisation, but how fast it turns at a given
+        // learning rate: all get that of fresh ones, and the gain makes up for it.
+        let length = weight.f_square()?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), true, None)?;
+        let length = length.f_sqrt()?.f_clamp_min(1e-6)?.f_div_scalar(FRESH_LENGTH)?;
+        set(&self.weight, &weight.f_div(&length)?)?;
+        let length = length.f_flatten(0, -1)?;
+        let y = x.f_conv2d(&self.weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)?;
+        let (variance, mean) = y.f_var_mean_dim([0i64, 2, 3].as_slice(), false, false)?;
+        set(&norm.mean, &mean)?;
+        set(&norm.variance, &variance)?;
+        let deviation = variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
+        set(&norm.gain, &deviation.f_mul(&length)?)?;
+        set(&norm.offset, &mean.f_mul(&length)?.f_add(bias)?)
     }
 
     fn fold(&self) -> Result<(Tensor, Tensor), TchError> {

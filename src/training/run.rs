@@ -9,6 +9,7 @@ use super::recipe::{MOMENTUM, Recipe};
 use super::report::Report;
 use super::sgd::Sgd;
 use super::whiten::whiten;
+use crate::model::weights::Weights;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ const HELD_OUT_BATCH: usize = 200;
 /// small part of an epoch. The finished model is measured on all.
 const HELD_OUT_SAMPLE: usize = 1000;
 const WHITENING_SAMPLE: usize = 1000;
+/// Enough to measure batch normalisation on, small enough to keep a layer's output in memory.
+const START_SAMPLE: usize = 250;
 
 impl<'a> Run<'a> {
     /// A fresh run, which keeps its checkpoint and its metrics in `folder`.
@@ -67,15 +70,20 @@ impl<'a> Run<'a> {
         let position = Position { recipe, epoch: 0, step: 0, sums, history: Vec::new() };
         let run = Self { net, sgd, position, data, statistics, folder: folder.to_owned() };
         if run.position.recipe.whiten {
-            whiten(&run.net, &run.sample()?)?;
+            whiten(&run.net, &run.sample(WHITENING_SAMPLE)?)?;
         }
         Ok(run)
     }
 
-    /// About [`WHITENING_SAMPLE`] training pictures, normalised.
-    fn sample(&self) -> anyhow::Result<Tensor> {
+    /// Starts from the weights of a network that has learnt before.
+    pub fn start_from(&self, weights: &Weights) -> anyhow::Result<()> {
+        Ok(self.net.start_from(weights, &self.sample(START_SAMPLE)?)?)
+    }
+
+    /// About `count` training pictures, normalised.
+    fn sample(&self, count: usize) -> anyhow::Result<Tensor> {
         let pictures = &self.data.train;
-        let indices = (0..pictures.len()).step_by(pictures.len().div_ceil(WHITENING_SAMPLE));
+        let indices = (0..pictures.len()).step_by(pictures.len().div_ceil(count));
         let pixels: Vec<u8> = indices.flat_map(|i| pictures.get(i)).copied().collect();
         self.input(&pixels, size_of(pictures))
     }

@@ -49,7 +49,9 @@ async fn nothing_accepted_is_lost() {
             }
         }));
     }
+    let deadline = Instant::now() + PATIENCE;
     while answered.load(Ordering::Relaxed) < 100 {
+        assert!(Instant::now() < deadline, "too few answers");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     process.signal("TERM");

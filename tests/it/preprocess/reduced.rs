@@ -44,12 +44,12 @@ fn difference(a: &Prepared, b: &Prepared) -> (f64, u8) {
 
 #[test]
 fn reduced_decoding_shows_the_same_picture() {
-    for (width, height) in [(500, 375), (503, 377), (1283, 517), (301, 1100)] {
+    for (width, height) in [(1100, 825), (1103, 827), (2083, 717), (701, 1100)] {
         let colour = DynamicImage::from(photo(width, height));
         let grey: GrayImage = colour.to_luma8();
         for file in [jpeg(&colour), jpeg(&grey.into()), turned(&jpeg(&colour))] {
             for resize in [Resize::Squash, Resize::Crop] {
-                let mut spec = spec(16, 12, Channels::Colour);
+                let mut spec = spec(64, 48, Channels::Colour);
                 spec.resize = resize;
                 let header = Header::read(&file, MAX_PIXELS).expect("a header");
                 let reduced = prepare(&file, &header, &spec).expect("a picture");
@@ -67,16 +67,16 @@ fn reduced_decoding_shows_the_same_picture() {
 
 #[test]
 fn exif_turns_reduced_pictures_too() {
-    let file = turned(&jpeg(&photo(640, 320).into()));
+    let file = turned(&jpeg(&photo(1280, 640).into()));
     let header = Header::read(&file, MAX_PIXELS).expect("a header");
-    assert_eq!((header.width, header.height), (320, 640));
-    let prepared = prepare(&file, &header, &spec(16, 32, Channels::Colour)).expect("a picture");
+    assert_eq!((header.width, header.height), (640, 1280));
+    let prepared = prepare(&file, &header, &spec(32, 64, Channels::Colour)).expect("a picture");
     assert_eq!(prepared.warnings, [Warning::RotatedByExif]);
-    let mut upright = DynamicImage::from(photo(640, 320));
+    let mut upright = DynamicImage::from(photo(1280, 640));
     upright.apply_orientation(Orientation::Rotate90);
     let file = jpeg(&upright);
     let header = Header::read(&file, MAX_PIXELS).expect("a header");
-    let expected = prepare_in_full(&file, &header, &spec(16, 32, Channels::Colour));
+    let expected = prepare_in_full(&file, &header, &spec(32, 64, Channels::Colour));
     let (mean, _) = difference(&prepared, &expected.expect("a picture"));
     assert!(mean < 2.0, "{mean}");
 }

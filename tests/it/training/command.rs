@@ -79,6 +79,32 @@ fn own_pictures_become_a_model_that_answers() {
 }
 
 #[test]
+fn a_model_goes_on_learning_from_its_weights() {
+    let home = TempDir::new().expect("a temporary folder");
+    write_pictures(&home.path().join("pictures"), 40);
+    std::fs::write(home.path().join("own.toml"), ARCHITECTURE).expect("written");
+    let own = ["--architecture=own.toml", "--holdout=0.2", "--flip=false"];
+    succeeded(&nin_serve(home.path(), &[&TRAIN[..], &own].concat()));
+    // Too little to learn anything in.
+    let more = [
+        "train",
+        "--data=pictures",
+        "--out=models/more",
+        "--epochs=1",
+        "--peak-rate=0.0001",
+        "--from=models/patterns",
+    ];
+    let printed = succeeded(&nin_serve(home.path(), &[&more[..], &own].concat()));
+    assert!(printed.contains("top-1 100.00 %"), "{printed}");
+
+    std::fs::remove_dir_all(home.path().join("pictures/down")).expect("removed");
+    let printed = succeeded(&nin_serve(home.path(), &[&more[..], &own].concat()));
+    assert!(printed.contains("of 16 pictures"), "two classes: {printed}");
+    let error = failure(&nin_serve(home.path(), &[&more[..], &["--architecture=nin-28"]].concat()));
+    assert!(error.contains("--from models/patterns: its convolutions are others"), "{error}");
+}
+
+#[test]
 fn a_killed_run_goes_on_from_its_checkpoint() {
     let home = TempDir::new().expect("a temporary folder");
     write_pictures(&home.path().join("pictures"), 40);

@@ -80,6 +80,30 @@ fn folding_batch_normalisation_changes_nothing() {
     assert!(unfolded.abs().max().double_value(&[]) > 0.1, "the maps must not be all but empty");
 }
 
+#[test]
+fn a_network_started_from_served_weights_answers_as_they_do() {
+    let net = net(Precision::F32);
+    for _ in 0..20 {
+        let _ = net.forward(&noise(16), Mode::Train).expect("forward pass");
+    }
+    let served = net.fold().expect("folded");
+    let input = noise(64);
+    let expected = net.forward(&input, Mode::Infer).expect("forward pass");
+    for normalisation in [Normalisation::Batch, Normalisation::Plain] {
+        tch::manual_seed(6);
+        let other = TrainableNet::new(architecture(), 3, normalisation, Precision::F32);
+        let other = other.expect("a network");
+        other.start_from(&served, &input).expect("started");
+        // In training batch normalisation uses what it measures on the batch itself.
+        for mode in [Mode::Infer, Mode::Train] {
+            let maps = other.forward(&input, mode).expect("forward pass");
+            let difference = (&maps - &expected).abs().max().double_value(&[]);
+            assert!(difference < 1e-3, "{normalisation:?} {mode:?}: {difference}");
+        }
+    }
+    assert!(expected.abs().max().double_value(&[]) > 0.1, "the maps must not be all but empty");
+}
+
 fn data() -> Data {
     let pictures = super::pictures(12);
     let spec = InputSpec::plain(32, 32, Channels::Colour);

@@ -1,11 +1,11 @@
 //! `nin-serve train`: a folder of pictures in, a model folder out.
 
+use crate::model::architecture::Architecture;
 use crate::model::manifest::ArchitectureSpec;
 use crate::model::network::Precision;
-use crate::model::weights::Storage;
+use crate::model::weights::{Storage, Weights};
 use crate::model::{Classifier, ModelFolder, Preset};
-use crate::preprocess::{Channels, Framing, InputSpec, Polarity, Resize};
-use crate::training::augment::Augment;
+use crate::preprocess::{Channels, InputSpec};
 use crate::training::evaluate::{Evaluation, evaluate};
 use crate::training::export::{self, Draft};
 use crate::training::listing::Listing;
@@ -22,6 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+mod args;
+
+pub use args::InputArgs;
+use args::RecipeArgs;
+
 /// Train a network on a folder of pictures and write a model folder
 #[derive(Debug, clap::Args)]
 pub struct TrainArgs {
@@ -31,6 +36,10 @@ pub struct TrainArgs {
     /// A preset (nin-outline, nin-28, nin-cifar, nin-imagenet) or the path of a model.toml
     #[arg(long, default_value = "nin-cifar")]
     architecture: String,
+    /// Start from the weights of this model folder, not from random ones; where its classes are
+    /// others than the data's, the last convolution is fresh
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
     /// The model folder to write; its name becomes the model's name
     #[arg(long)]
     out: PathBuf,
@@ -67,64 +76,6 @@ pub struct TrainArgs {
     recipe: RecipeArgs,
 }
 
-/// How pictures are shown to the network
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Input")]
-pub(super) struct InputArgs {
-    /// Side of the square input in pixels [default: the preset's]
-    #[arg(long)]
-    side: Option<u32>,
-    /// 1 for grey, 3 for colour [default: the preset's]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
-    channels: Option<u8>,
-    #[arg(long, value_enum, default_value = "squash")]
-    resize: Resize,
-    #[arg(long, value_enum, default_value = "keep")]
-    polarity: Polarity,
-    #[arg(long, value_enum, default_value = "whole")]
-    framing: Framing,
-}
-
-/// Changes to the preset's recipe
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Recipe")]
-struct RecipeArgs {
-    #[arg(long)]
-    epochs: Option<usize>,
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Highest learning rate of the one-cycle schedule
-    #[arg(long)]
-    peak_rate: Option<f64>,
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    #[arg(long)]
-    label_smoothing: Option<f64>,
-    /// Normalise batches in training; folded into the convolutions at export
-    #[arg(long)]
-    batch_norm: Option<bool>,
-    /// Draw the first convolution's filters for patches of the training pictures, whitened
-    #[arg(long)]
-    whiten: Option<bool>,
-    /// Rate of the dropout layers, 0 to 1
-    #[arg(long)]
-    dropout: Option<f64>,
-    /// Mirror pictures at random
-    #[arg(long)]
-    flip: Option<bool>,
-    /// Largest random change of brightness, contrast and saturation, 0 to 1
-    #[arg(long)]
-    jitter: Option<f32>,
-    /// Side of the random crops that training sees
-    #[arg(long)]
-    train_side: Option<u32>,
-    /// The same for the last quarter of the run
-    #[arg(long)]
-    final_side: Option<u32>,
-    #[arg(long)]
-    seed: Option<u64>,
-}
-
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     let threads = args.threads.unwrap_or_else(rayon::current_num_threads);
@@ -133,15 +84,22 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     crate::memory::keep_freed_blocks();
     let spec = architecture_spec(&args.architecture)?;
     let input = args.input.spec(spec.preset);
-    let recipe = args.recipe.recipe(spec.preset, &input);
+    let mut recipe = args.recipe.recipe(spec.preset, &input);
+    recipe.whiten &= args.from.is_none();
     let listing = Listing::read(&args.data, args.holdout, recipe.seed)?;
     let labels = labels::for_folders(&listing.classes, args.labels.as_deref())?;
     let net = network(args, (&spec, &input, &recipe), labels.len() as u32)?;
+    let start = args.from.as_deref();
+    let start = start.map(|path| weights_from(path, net.architecture(), input.channels));
+    let start = start.transpose()?;
 
     let data = load(&listing, &input, args.strict)?;
     let folder = args.run_dir.clone().unwrap_or_else(|| default_run_dir(&args.out));
     let report = Report::new(recipe.epochs);
     let mut run = Run::new(net, recipe, &data, &folder)?;
+    if let Some(weights) = start {
+        run.start_from(&weights)?;
+    }
     if args.resume {
         run.resume()?;
     }
@@ -200,6 +158,31 @@ fn network(
     Ok(TrainableNet::new(architecture, input.channels.count() as u32, normalisation, precision)?)
 }
 
+/// The weights of the model folder `path`, whose layers must be those of `architecture`.
+fn weights_from(
+    path: &Path,
+    architecture: &Architecture,
+    channels: Channels,
+) -> anyhow::Result<Weights> {
+    let folder = ModelFolder::load(path)?;
+    let convolutions = |architecture: &Architecture, channels: Channels| {
+        let mut shapes = architecture.convolutions(channels.count() as u32);
+        // The filters of the last one are the classes, which may differ.
+        if let Some(last) = shapes.last_mut() {
+            last.filters = 0;
+        }
+        shapes
+    };
+    let theirs = convolutions(&folder.architecture, folder.manifest.input.channels);
+    ensure!(
+        theirs == convolutions(architecture, channels),
+        "--from {}: its convolutions are others than those to be trained; --architecture and \
+         --channels must be as it was made with",
+        path.display()
+    );
+    Ok(folder.tensors()?)
+}
+
 /// Decodes all pictures, and lists those that can't be read.
 fn load(listing: &Listing, input: &InputSpec, strict: bool) -> anyhow::Result<Data> {
     eprintln!(
@@ -255,45 +238,5 @@ impl TrainArgs {
     fn data_name(&self) -> String {
         let name = self.data.file_name().unwrap_or(self.data.as_os_str()).to_string_lossy();
         format!("held-out pictures of {name}")
-    }
-}
-
-impl InputArgs {
-    /// The input contract, without the statistics that are measured later.
-    pub(super) fn spec(&self, preset: Option<Preset>) -> InputSpec {
-        let size = preset.unwrap_or(Preset::NinCifar).input_size();
-        let side = self.side.unwrap_or(size.width);
-        let channels = self.channels.unwrap_or(size.channels as u8);
-        let channels = if channels == 1 { Channels::Grey } else { Channels::Colour };
-        InputSpec {
-            resize: self.resize,
-            polarity: self.polarity,
-            framing: self.framing,
-            ..InputSpec::plain(side, side, channels)
-        }
-    }
-}
-
-impl RecipeArgs {
-    fn recipe(&self, preset: Option<Preset>, input: &InputSpec) -> Recipe {
-        let defaults = Recipe::defaults(preset, input.width, input.channels.count() as u32);
-        Recipe {
-            epochs: self.epochs.unwrap_or(defaults.epochs),
-            batch_size: self.batch_size.unwrap_or(defaults.batch_size),
-            peak_rate: self.peak_rate.unwrap_or(defaults.peak_rate),
-            weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
-            label_smoothing: self.label_smoothing.unwrap_or(defaults.label_smoothing),
-            batch_norm: self.batch_norm.unwrap_or(defaults.batch_norm),
-            whiten: self.whiten.unwrap_or(defaults.whiten),
-            dropout: self.dropout.unwrap_or(defaults.dropout),
-            augment: Augment {
-                crop: defaults.augment.crop,
-                flip: self.flip.unwrap_or(defaults.augment.flip),
-                jitter: self.jitter.unwrap_or(defaults.augment.jitter),
-            },
-            train_side: self.train_side.unwrap_or(defaults.train_side),
-            final_side: self.final_side.unwrap_or(defaults.final_side),
-            seed: self.seed.unwrap_or(defaults.seed),
-        }
     }
 }
