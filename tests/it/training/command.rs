@@ -98,6 +98,8 @@ fn a_model_goes_on_learning_from_its_weights() {
     assert!(printed.contains("top-1 100.00 %"), "{printed}");
 
     std::fs::remove_dir_all(home.path().join("pictures/down")).expect("removed");
+    let two_classes = ARCHITECTURE.replace("filters = 3,", "filters = 2,");
+    std::fs::write(home.path().join("own.toml"), two_classes).expect("written");
     let printed = succeeded(&nin_serve(home.path(), &[&more[..], &own].concat()));
     assert!(printed.contains("of 16 pictures"), "two classes: {printed}");
     let error = failure(&nin_serve(home.path(), &[&more[..], &["--architecture=nin-28"]].concat()));
