@@ -26,9 +26,9 @@ pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
 }
 
 /// A reduced picture is at least this many times the network's input, so that resizing still
-/// averages over what decoding has averaged,
+/// averages over what decoding has averaged.
 const SPARE: u32 = 2;
-/// and keeps at least this many pixels on each side: networks for small pictures, whose pixels are
+/// It also keeps at least this many pixels on each side: networks for small pictures, whose pixels are
 /// sharp, were found to lose by less.
 const LEAST_SIDE: u32 = 128;
 
