@@ -3,6 +3,7 @@
 use crate::model::architecture::{Architecture, ConvShape, Head, Layer};
 use crate::model::network::{Precision, average_pool, channels_last, max_pool};
 use crate::model::weights::Weights;
+use crate::model::winograd::{self, Winograd};
 use tch::{Device, Kind, TchError, Tensor};
 
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
@@ -35,6 +36,7 @@ pub enum Normalisation {
 pub struct TrainableNet {
     architecture: Architecture,
     convolutions: Vec<Convolution>,
+    winograd: Winograd,
     precision: Precision,
 }
 
@@ -74,14 +76,14 @@ impl TrainableNet {
             Convolution::new(shape, normalisation == Normalisation::Batch && index < last)
         };
         let convolutions = shapes.iter().enumerate().map(make).collect::<Result<_, _>>()?;
-        Ok(Self { architecture, convolutions, precision })
+        Ok(Self { architecture, convolutions, winograd: Winograd::new()?, precision })
     }
 
     /// Class maps `[N, K, h, w]`, f32, of an input `[N, C, H, W]`.
     pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let kind = self.precision.kind();
         let convolve = |convolution: &Convolution, x: &Tensor, geometry: Geometry| {
-            convolution.run(x, geometry, (kind, mode))
+            convolution.run(x, geometry, (kind, mode), &self.winograd)
         };
         self.pass(&input.f_to_kind(kind)?, mode, convolve)?.f_to_kind(Kind::Float)
     }
@@ -97,7 +99,21 @@ impl TrainableNet {
             {
                 convolution.adopt(pair, x, geometry)?;
             }
-            convolution.run(x, geometry, (Kind::Float, Mode::Infer))
+            convolution.run(x, geometry, (Kind::Float, Mode::Infer), &self.winograd)
+        };
+        self.pass(input, Mode::Infer, convolve).map(drop)
+    }
+
+    /// Measures batch normalisation on `input`, `[N, C, H, W]`, with nothing dropped. What training
+    /// leaves are means over batches with dropout, of which later layers see another variance than
+    /// without it (Li et al. 2018, arXiv:1801.05134), and over crops of another size.
+    pub fn measure_norms(&self, input: &Tensor) -> Result<(), TchError> {
+        let _guard = tch::no_grad_guard();
+        let convolve = |convolution: &Convolution, x: &Tensor, geometry: Geometry| {
+            if let After::Norm(norm) = &convolution.after {
+                norm.measure(&convolution.bare(x, geometry)?)?;
+            }
+            convolution.run(x, geometry, (Kind::Float, Mode::Infer), &self.winograd)
         };
         self.pass(input, Mode::Infer, convolve).map(drop)
     }
@@ -216,15 +232,16 @@ impl Convolution {
         x: &Tensor,
         [stride, padding]: Geometry,
         (kind, mode): (Kind, Mode),
+        winograd: &Winograd,
     ) -> Result<Tensor, TchError> {
-        let weight = self.weight.f_to_kind(kind)?;
-        let bias = match &self.after {
-            After::Bias(bias) => Some(bias.f_to_kind(kind)?),
-            After::Norm(_) => None,
+        let y = if kind == Kind::Float && winograd::pays(&self.weight.size(), stride) {
+            winograd.convolve(x, &winograd.transform(&self.weight)?, padding)?
+        } else {
+            let weight = self.weight.f_to_kind(kind)?;
+            x.f_conv2d(&weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)?
         };
-        let y = x.f_conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [1; 2], 1)?;
         match &self.after {
-            After::Bias(_) => Ok(y),
+            After::Bias(bias) => y.f_add(&bias.f_to_kind(kind)?.f_view([-1, 1, 1])?),
             After::Norm(norm) => norm.run(&y, mode),
         }
     }
@@ -234,7 +251,7 @@ impl Convolution {
         &self,
         (weight, bias): &(Tensor, Tensor),
         x: &Tensor,
-        [stride, padding]: Geometry,
+        geometry: Geometry,
     ) -> Result<(), TchError> {
         let set = |tensor: &Tensor, value: &Tensor| tensor.shallow_clone().f_copy_(value);
         let norm = match &self.after {
@@ -247,13 +264,15 @@ impl Convolution {
         let length = length.f_sqrt()?.f_clamp_min(1e-6)?.f_div_scalar(FRESH_LENGTH)?;
         set(&self.weight, &weight.f_div(&length)?)?;
         let length = length.f_flatten(0, -1)?;
-        let y = x.f_conv2d(&self.weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)?;
-        let (variance, mean) = y.f_var_mean_dim([0i64, 2, 3].as_slice(), false, false)?;
-        set(&norm.mean, &mean)?;
-        set(&norm.variance, &variance)?;
-        let deviation = variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
+        norm.measure(&self.bare(x, geometry)?)?;
+        let deviation = norm.variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
         set(&norm.gain, &deviation.f_mul(&length)?)?;
-        set(&norm.offset, &mean.f_mul(&length)?.f_add(bias)?)
+        set(&norm.offset, &norm.mean.f_mul(&length)?.f_add(bias)?)
+    }
+
+    /// The convolution in f32, without what comes after it.
+    fn bare(&self, x: &Tensor, [stride, padding]: Geometry) -> Result<Tensor, TchError> {
+        x.f_conv2d(&self.weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)
     }
 
     fn fold(&self) -> Result<(Tensor, Tensor), TchError> {
@@ -271,6 +290,13 @@ impl Convolution {
 }
 
 impl BatchNorm {
+    /// Takes mean and variance per channel from `y`, `[N, filters, h, w]`.
+    fn measure(&self, y: &Tensor) -> Result<(), TchError> {
+        let (variance, mean) = y.f_var_mean_dim([0i64, 2, 3].as_slice(), false, false)?;
+        self.mean.shallow_clone().f_copy_(&mean)?;
+        self.variance.shallow_clone().f_copy_(&variance)
+    }
+
     fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         Tensor::f_batch_norm(
             x,

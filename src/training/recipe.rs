@@ -53,7 +53,12 @@ impl Recipe {
             batch_norm: true,
             whiten: small && !grey,
             dropout: 0.0,
-            augment: Augment { crop, flip: !grey, jitter: if grey { 0.0 } else { 0.2 } },
+            augment: Augment {
+                crop,
+                flip: !grey,
+                jitter: if grey { 0.0 } else { 0.2 },
+                cutout: 0.0,
+            },
             train_side: large_side(4.0 / 7.0),
             final_side: large_side(5.5 / 7.0),
             seed: 1,

@@ -53,7 +53,7 @@ const HELD_OUT_BATCH: usize = 200;
 const HELD_OUT_SAMPLE: usize = 1000;
 const WHITENING_SAMPLE: usize = 1000;
 /// Enough to measure batch normalisation on, small enough to keep a layer's output in memory.
-const START_SAMPLE: usize = 250;
+const NORM_SAMPLE: usize = 500;
 
 impl<'a> Run<'a> {
     /// A fresh run, which keeps its checkpoint and its metrics in `folder`.
@@ -77,7 +77,7 @@ impl<'a> Run<'a> {
 
     /// Starts from the weights of a network that has learnt before.
     pub fn start_from(&self, weights: &Weights) -> anyhow::Result<()> {
-        Ok(self.net.start_from(weights, &self.sample(START_SAMPLE)?)?)
+        Ok(self.net.start_from(weights, &self.sample(NORM_SAMPLE)?)?)
     }
 
     /// About `count` training pictures, normalised.
@@ -108,6 +108,7 @@ impl<'a> Run<'a> {
                 return Ok(Outcome::Interrupted);
             }
         }
+        self.net.measure_norms(&self.sample(NORM_SAMPLE)?)?;
         Ok(Outcome::Finished)
     }
 

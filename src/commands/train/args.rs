@@ -53,6 +53,9 @@ pub struct RecipeArgs {
     /// Largest random change of brightness, contrast and saturation, 0 to 1
     #[arg(long)]
     jitter: Option<f32>,
+    /// Side of a grey square over a random part of each training picture, as a share of its side
+    #[arg(long)]
+    cutout: Option<f32>,
     /// Side of the random crops that training sees
     #[arg(long)]
     train_side: Option<u32>,
@@ -95,6 +98,7 @@ impl RecipeArgs {
                 crop: defaults.augment.crop,
                 flip: self.flip.unwrap_or(defaults.augment.flip),
                 jitter: self.jitter.unwrap_or(defaults.augment.jitter),
+                cutout: self.cutout.unwrap_or(defaults.augment.cutout),
             },
             train_side: self.train_side.unwrap_or(defaults.train_side),
             final_side: self.final_side.unwrap_or(defaults.final_side),

@@ -73,11 +73,28 @@ fn folding_batch_normalisation_changes_nothing() {
     let input = noise(4);
     let unfolded = net.forward(&input, Mode::Infer).expect("forward pass");
     let folded = net.fold().expect("folded");
-    let folded = Network::new(net.architecture(), &folded, Precision::F32).expect("a network");
+    let folded = Network::new(net.architecture(), &folded, (16, 16), Precision::F32);
+    let folded = folded.expect("a network");
     let folded = folded.forward(&input).expect("forward pass").maps;
     let difference = (&folded - &unfolded).abs().max().double_value(&[]);
     assert!(difference < 1e-4, "{difference}");
     assert!(unfolded.abs().max().double_value(&[]) > 0.1, "the maps must not be all but empty");
+}
+
+#[test]
+fn measured_norms_are_those_of_the_pictures_at_hand() {
+    let net = net(Precision::F32);
+    for _ in 0..20 {
+        let _ = net.forward(&noise(16), Mode::Train).expect("forward pass");
+    }
+    let others = noise(32) * 3.0 + 1.0;
+    net.measure_norms(&others).expect("measured");
+    // In training each batch is normalised by what it is itself.
+    let own = net.forward(&others, Mode::Train).expect("forward pass");
+    net.measure_norms(&others).expect("measured");
+    let measured = net.forward(&others, Mode::Infer).expect("forward pass");
+    let difference = (&own - &measured).abs().max().double_value(&[]);
+    assert!(difference < 1e-2 * own.abs().max().double_value(&[]), "{difference}");
 }
 
 #[test]
