@@ -14,8 +14,9 @@ CODE = """class Fused(Module):
   def pack(self: __torch__.Fused,
     weight: Tensor,
     stride: int,
-    padding: int) -> Tensor:
-    return ops.mkldnn._reorder_convolution_weight(weight, [padding, padding], [stride, stride], [1, 1], 1, None)
+    padding: int,
+    input: List[int]) -> Tensor:
+    return ops.mkldnn._reorder_convolution_weight(weight, [padding, padding], [stride, stride], [1, 1], 1, input)
   def convolve(self: __torch__.Fused,
     x: Tensor,
     weight: Tensor,

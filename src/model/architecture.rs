@@ -135,7 +135,13 @@ impl Architecture {
     /// Checks every layer and gives the size of the class confidence maps, `(width, height)`, for
     /// an input of `width` × `height` pixels.
     pub fn map_size(&self, width: u32, height: u32) -> Result<(u32, u32), ArchitectureError> {
+        Ok(self.sizes(width, height)?.last().copied().unwrap_or((width, height)))
+    }
+
+    /// As [`Architecture::map_size`], for the output of every layer.
+    pub fn sizes(&self, width: u32, height: u32) -> Result<Vec<(u32, u32)>, ArchitectureError> {
         let mut size = (width, height);
+        let mut sizes = Vec::with_capacity(self.layers.len());
         for (index, layer) in self.layers.iter().enumerate() {
             layer.check().map_err(|reason| ArchitectureError::Layer { index, reason })?;
             let (kernel, next) = match *layer {
@@ -146,12 +152,33 @@ impl Architecture {
                 Layer::MaxPool(pool) | Layer::AveragePool(pool) => {
                     (pool.kernel, pool.side(size.0).zip(pool.side(size.1)))
                 }
-                Layer::Relu | Layer::Dropout { .. } => continue,
+                Layer::Relu | Layer::Dropout { .. } => (1, Some(size)),
             };
             let (width, height) = size;
             size = next.ok_or(ArchitectureError::TooSmall { index, kernel, width, height })?;
+            sizes.push(size);
         }
-        Ok(size)
+        Ok(sizes)
+    }
+
+    /// Multiplications of weights with values for one input of `channels` × `width` × `height`, as
+    /// the definition of convolution has it.
+    pub fn multiplications(
+        &self,
+        channels: u32,
+        width: u32,
+        height: u32,
+    ) -> Result<u64, ArchitectureError> {
+        let sizes = self.sizes(width, height)?;
+        let is_convolution = |layer: &Layer| matches!(layer, Layer::Conv { .. });
+        let outputs = self.layers.iter().zip(sizes).filter(|(layer, _)| is_convolution(layer));
+        let weights = self.convolutions(channels).into_iter().map(|shape| shape.weight());
+        let each = outputs.zip(weights).map(|((_, (width, height)), weight)| {
+            weight.map(|side| side as u64).iter().product::<u64>()
+                * u64::from(width)
+                * u64::from(height)
+        });
+        Ok(each.sum())
     }
 
     /// Where the cells of the class confidence maps lie over the input.

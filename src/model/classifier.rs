@@ -84,8 +84,9 @@ pub struct Classifier {
 impl Classifier {
     /// Builds the network of a checked folder.
     pub fn new(folder: &ModelFolder, precision: Precision) -> Result<Self, ClassifierError> {
-        let network = Network::new(&folder.architecture, &folder.tensors()?, precision)?;
         let input = folder.manifest.input.clone();
+        let size = (input.width, input.height);
+        let network = Network::new(&folder.architecture, &folder.tensors()?, size, precision)?;
         let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);

@@ -27,9 +27,16 @@ impl Fused {
     }
 
     /// A channels-last weight `[filters, channels, kernel, kernel]`, reordered for
-    /// [`Fused::convolve`] and for nothing else.
-    pub fn pack(&self, weight: &Tensor, stride: i64, padding: i64) -> Result<Tensor, TchError> {
-        let arguments = [weight.shallow_clone().into(), stride.into(), padding.into()];
+    /// [`Fused::convolve`] of inputs `[N, C, H, W]`, and for nothing else. Inputs of another size
+    /// have it reordered anew in every call.
+    pub fn pack(
+        &self,
+        weight: &Tensor,
+        [stride, padding]: [i64; 2],
+        input: [i64; 4],
+    ) -> Result<Tensor, TchError> {
+        let input = IValue::IntList(input.to_vec());
+        let arguments = [weight.shallow_clone().into(), stride.into(), padding.into(), input];
         self.call("pack", &arguments)
     }
 

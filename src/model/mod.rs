@@ -17,6 +17,7 @@ pub mod network;
 pub mod preset;
 pub mod trial;
 pub mod weights;
+pub mod winograd;
 
 pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Sample};
 pub use folder::{FolderError, ModelFolder};

@@ -1,8 +1,9 @@
 //! The forward pass of a served network: convolutions, ReLU and pooling in inference mode.
 
-use super::architecture::{Architecture, Head, Layer, Pool};
+use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
 use super::fused::{Activation, Fused};
 use super::weights::Weights;
+use super::winograd::{self, Winograd};
 use tch::{Kind, TchError, Tensor};
 
 /// Arithmetic of the forward pass. Class maps are pooled in f32 either way.
@@ -47,6 +48,9 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Weights are packed for batches of this size. oneDNN was seen to want the same order for all.
+const PACKING_BATCH: i64 = 8;
+
 /// Memory order of weights and activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -55,23 +59,34 @@ pub enum Layout {
     /// Channels innermost, as image decoders write pixels.
     ChannelsLast,
     /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own, and ReLU within the
-    /// convolution. What is served where the precision is native.
+    /// convolution.
     Fused,
+    /// As [`Layout::Fused`], with Winograd's algorithm where it pays and the precision is f32. What
+    /// is served where the precision is native.
+    Winograd,
 }
 
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
 #[derive(Debug)]
 pub struct Network {
     steps: Vec<Step>,
-    fused: Fused,
+    operators: Operators,
     head: Head,
     precision: Precision,
+}
+
+/// What libtorch's C interface lacks.
+#[derive(Debug)]
+struct Operators {
+    fused: Fused,
+    winograd: Winograd,
 }
 
 #[derive(Debug)]
 enum Step {
     Conv(Convolution),
     FusedConv(Convolution),
+    WinogradConv(Convolution),
     Relu,
     MaxPool(Pool),
     AveragePool(Pool),
@@ -102,33 +117,38 @@ pub struct Scores {
 
 impl Network {
     /// Puts `weights`, already checked against `architecture`, into memory order for the pass.
+    /// Pictures of `size`, width and height, are what it runs fastest.
     pub fn new(
         architecture: &Architecture,
         weights: &Weights,
+        size: (u32, u32),
         precision: Precision,
     ) -> Result<Self, TchError> {
-        let layout = if precision.is_native() { Layout::Fused } else { Layout::ChannelsLast };
-        Self::laid_out(architecture, weights, precision, layout)
+        let layout = if precision.is_native() { Layout::Winograd } else { Layout::ChannelsLast };
+        Self::laid_out(architecture, weights, size, (precision, layout))
     }
 
     /// As [`Network::new`], in a memory order of choice.
     pub fn laid_out(
         architecture: &Architecture,
         weights: &Weights,
-        precision: Precision,
-        layout: Layout,
+        size: (u32, u32),
+        (precision, layout): (Precision, Layout),
     ) -> Result<Self, TchError> {
-        let fused = Fused::load()?;
+        let operators = Operators { fused: Fused::load()?, winograd: Winograd::new()? };
+        let too_small = |error: ArchitectureError| TchError::Shape(error.to_string());
+        let outputs = architecture.sizes(size.0, size.1).map_err(too_small)?;
+        let inputs = std::iter::once(size).chain(outputs);
         let mut convolutions = weights.convolutions.iter();
-        let mut layers = architecture.layers.iter().peekable();
+        let mut layers = architecture.layers.iter().zip(inputs).peekable();
         let mut steps = Vec::new();
-        while let Some(layer) = layers.next() {
+        while let Some((layer, size)) = layers.next() {
             steps.push(match *layer {
                 Layer::Conv { stride, padding, .. } => {
                     let (weight, bias) = convolutions
                         .next()
                         .ok_or_else(|| TchError::Shape("fewer weights than layers".into()))?;
-                    let relu = layers.next_if(|next| matches!(next, Layer::Relu));
+                    let relu = layers.next_if(|(next, _)| matches!(next, Layer::Relu));
                     let convolution = Convolution {
                         weight: weight.f_to_kind(precision.kind())?,
                         bias: bias.f_to_kind(precision.kind())?,
@@ -136,7 +156,7 @@ impl Network {
                         padding: padding.into(),
                         activation: relu.map_or(Activation::None, |_| Activation::Relu),
                     };
-                    convolution.laid_out(layout, &fused)?
+                    convolution.laid_out((layout, size), &operators)?
                 }
                 Layer::Relu => Step::Relu,
                 Layer::MaxPool(pool) => Step::MaxPool(pool),
@@ -144,7 +164,7 @@ impl Network {
                 Layer::Dropout { .. } => continue,
             });
         }
-        Ok(Self { steps, fused, head: architecture.head, precision })
+        Ok(Self { steps, operators, head: architecture.head, precision })
     }
 
     pub fn precision(&self) -> Precision {
@@ -156,18 +176,22 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let mut x = input.f_to_kind(self.precision.kind())?;
         for step in &self.steps {
-            x = step.run(&x, &self.fused)?;
+            x = step.run(&x, &self.operators)?;
         }
         read_scores(&x.f_to_kind(Kind::Float)?, self.head)
     }
 }
 
 impl Step {
-    fn run(&self, x: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
+    fn run(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
         match self {
             Self::Conv(convolution) => convolution.run(x),
             Self::FusedConv(Convolution { weight, bias, stride, padding, activation }) => {
-                fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
+                operators.fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
+            }
+            Self::WinogradConv(Convolution { weight, bias, padding, activation, .. }) => {
+                let mut y = operators.winograd.convolve(x, weight, *padding)?;
+                activation.apply(y.f_add_(&bias.f_view([-1, 1, 1])?)?)
             }
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
@@ -178,8 +202,13 @@ impl Step {
 }
 
 impl Convolution {
-    /// `self` has a weight as it is stored, `[filters, channels, kernel, kernel]`.
-    fn laid_out(self, layout: Layout, fused: &Fused) -> Result<Step, TchError> {
+    /// `self` has a weight as it is stored, `[filters, channels, kernel, kernel]`. `size` is width
+    /// and height of what it will convolve.
+    fn laid_out(
+        self,
+        (layout, (width, height)): (Layout, (u32, u32)),
+        operators: &Operators,
+    ) -> Result<Step, TchError> {
         if layout == Layout::Planar {
             return Ok(Step::Conv(self));
         }
@@ -187,16 +216,30 @@ impl Convolution {
         if layout == Layout::ChannelsLast {
             return Ok(Step::Conv(Self { weight, ..self }));
         }
-        let weight = fused.pack(&weight, self.stride, self.padding)?;
+        let single = self.weight.kind() == Kind::Float;
+        if layout == Layout::Winograd && single && winograd::pays(&weight.size(), self.stride) {
+            let weight = operators.winograd.transform(&weight)?;
+            return Ok(Step::WinogradConv(Self { weight, ..self }));
+        }
+        let (_, channels, ..) = weight.size4()?;
+        let input = [PACKING_BATCH, channels, height.into(), width.into()];
+        let weight = operators.fused.pack(&weight, [self.stride, self.padding], input)?;
         Ok(Step::FusedConv(Self { weight, ..self }))
     }
 
     fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        let mut y = x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1; 2], 1)?;
-        match self.activation {
-            Activation::None => Ok(y),
-            Activation::Relu => y.f_relu_(),
+        let y = x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1; 2], 1)?;
+        self.activation.apply(y)
+    }
+}
+
+impl Activation {
+    /// Overwrites `x`.
+    fn apply(self, mut x: Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::None => Ok(x),
+            Self::Relu => x.f_relu_(),
         }
     }
 }

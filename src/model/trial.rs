@@ -4,6 +4,7 @@ use super::classifier::ClassifierError;
 use super::folder::ModelFolder;
 use super::network::{Layout, Network, Precision, channels_last};
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 /// A network beside the one that serves, with the same weights.
@@ -21,9 +22,9 @@ impl Trial {
         precision: Precision,
         layout: Layout,
     ) -> Result<Self, ClassifierError> {
-        let network =
-            Network::laid_out(&folder.architecture, &folder.tensors()?, precision, layout)?;
         let spec = &folder.manifest.input;
+        let (size, weights) = ((spec.width, spec.height), folder.tensors()?);
+        let network = Network::laid_out(&folder.architecture, &weights, size, (precision, layout))?;
         let channels = spec.channels.count() as i64;
         Ok(Self { network, layout, input: [channels, spec.height.into(), spec.width.into()] })
     }
@@ -35,7 +36,7 @@ impl Trial {
         let batch = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
         Ok(match self.layout {
             Layout::Planar => batch,
-            Layout::ChannelsLast | Layout::Fused => channels_last(&batch)?,
+            Layout::ChannelsLast | Layout::Fused | Layout::Winograd => channels_last(&batch)?,
         })
     }
 
@@ -44,6 +45,22 @@ impl Trial {
         self.network.forward(batch)?;
         Ok(())
     }
+}
+
+/// Multiplications a second in products of large f32 matrices, all threads together; the best of
+/// those that fit into `duration`, and of one at least.
+pub fn multiplication_rate(duration: Duration) -> Result<f64, ClassifierError> {
+    const SIDE: i64 = 2048;
+    let matrix = || Tensor::f_randn([SIDE, SIDE], (Kind::Float, Device::Cpu));
+    let (a, b) = (matrix()?, matrix()?);
+    let _ = a.f_mm(&b)?;
+    let (started, mut best) = (Instant::now(), Duration::MAX);
+    while best == Duration::MAX || started.elapsed() < duration {
+        let begun = Instant::now();
+        let _ = a.f_mm(&b)?;
+        best = best.min(begun.elapsed());
+    }
+    Ok((SIDE * SIDE * SIDE) as f64 / best.as_secs_f64())
 }
 
 /// How many threads of libtorch work for the calling thread.

@@ -52,9 +52,15 @@ fn weights(preset: Preset) -> Weights {
     Weights { convolutions: shapes.iter().map(pair).collect() }
 }
 
+/// Width and height.
+fn size(preset: Preset) -> (u32, u32) {
+    (preset.input_size().width, preset.input_size().height)
+}
+
 fn scores(preset: Preset, layout: Layout, expected: &Expected) -> Scores {
     let (architecture, weights) = (preset.architecture(CLASSES), weights(preset));
-    let network = Network::laid_out(&architecture, &weights, Precision::F32, layout);
+    let network =
+        Network::laid_out(&architecture, &weights, size(preset), (Precision::F32, layout));
     let network = network.expect("network");
     network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass")
 }
@@ -71,7 +77,7 @@ fn agrees_with_pytorch(preset: Preset, name: &str) {
     let expected = expected(name);
     let channels = preset.input_size().channels;
     assert_eq!(preset.architecture(CLASSES).parameters(channels), expected.parameters);
-    for layout in [Layout::Planar, Layout::ChannelsLast, Layout::Fused] {
+    for layout in [Layout::Planar, Layout::ChannelsLast, Layout::Fused, Layout::Winograd] {
         let scores = scores(preset, layout, &expected);
         assert_eq!(scores.maps.size()[2..], expected.map);
         let logits = largest_difference(&scores.logits, &expected.logits);
@@ -108,7 +114,8 @@ fn nin_28_takes_its_softmax_at_every_position() {
     let mut architecture = Preset::Nin28.architecture(CLASSES);
     architecture.head = Head::PoolThenSoftmax;
     let weights = weights(Preset::Nin28);
-    let network = Network::new(&architecture, &weights, Precision::F32).expect("network");
+    let network = Network::new(&architecture, &weights, size(Preset::Nin28), Precision::F32);
+    let network = network.expect("network");
     let pooled_first = network.forward(&generated(0, &expected.shape, 2.0)).expect("forward pass");
     let difference = largest_difference(&pooled_first.probabilities, &expected.probabilities);
     assert!(difference > 1e-3, "pooling first must give another answer, not one {difference} off");
@@ -127,7 +134,8 @@ fn the_authors_caffe_file_agrees_with_pytorch() {
     let bytes = std::fs::read(path).expect("readable");
     let weights = caffe::read(&bytes, &architecture.convolutions(3)).expect("a NiN for CIFAR-10");
     assert_eq!(weights.convolutions.len(), 9);
-    let network = Network::new(&architecture, &weights, Precision::F32).expect("network");
+    let network = Network::new(&architecture, &weights, size(Preset::NinCifar), Precision::F32);
+    let network = network.expect("network");
     let scores = network.forward(&generated(0, &expected.shape, 4.0)).expect("forward pass");
     let difference = largest_difference(&scores.logits, &expected.logits);
     assert!(difference <= 1e-4, "logits differ by {difference}");
