@@ -18,6 +18,7 @@ mod observer;
 mod pool;
 mod stages;
 mod statistics;
+mod workers;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

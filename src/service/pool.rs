@@ -1,15 +1,16 @@
 //! Threads for CPU work on uploads: parsing, decoding, resizing.
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::ServiceError;
+use super::workers::Workers;
 use crate::batching::panic_message;
 
 /// Weight of the newest job in the mean time per job.
@@ -19,7 +20,7 @@ const NEWEST: f64 = 0.1;
 /// gone leaves it at once, and one that the backlog would make late is refused on arrival.
 #[derive(Debug)]
 pub(super) struct DecodePool {
-    threads: ThreadPool,
+    workers: Workers,
     capacity: usize,
     load: Arc<Mutex<Load>>,
 }
@@ -50,15 +51,9 @@ pub(super) struct Done<T> {
 
 impl DecodePool {
     /// `capacity` is the most jobs that wait.
-    pub(super) fn new(
-        threads: NonZeroUsize,
-        capacity: NonZeroUsize,
-    ) -> Result<Self, ThreadPoolBuildError> {
-        let threads = ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|index| format!("decode-{index}"))
-            .build()?;
-        Ok(Self { threads, capacity: capacity.get(), load: Arc::default() })
+    pub(super) fn new(threads: NonZeroUsize, capacity: NonZeroUsize) -> io::Result<Self> {
+        let workers = Workers::start("decode", threads)?;
+        Ok(Self { workers, capacity: capacity.get(), load: Arc::default() })
     }
 
     /// Runs `job` on a thread, unless the future is dropped or the deadline passes before it
@@ -90,7 +85,7 @@ impl DecodePool {
         };
         let slot = Slot(Arc::new(Mutex::new(Some(work))));
         let on_thread = Arc::clone(&slot.0);
-        self.threads.spawn_fifo(move || {
+        self.workers.run(move || {
             // Taken out of the lock before it runs.
             let work = lock(&on_thread).take();
             if let Some(work) = work {
@@ -115,12 +110,12 @@ impl DecodePool {
 
     /// How long a job that comes now waits for a thread.
     pub(super) fn expected_wait(&self) -> Duration {
-        lock(&self.load).expected_wait(self.threads.current_num_threads())
+        lock(&self.load).expected_wait(self.workers.threads())
     }
 
     fn enter(&self, deadline: tokio::time::Instant) -> Result<Place, ServiceError> {
         let mut load = lock(&self.load);
-        let wait = load.expected_wait(self.threads.current_num_threads());
+        let wait = load.expected_wait(self.workers.threads());
         let full = load.jobs.waiting >= self.capacity;
         let now = tokio::time::Instant::now();
         if now >= deadline {
