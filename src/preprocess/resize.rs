@@ -27,10 +27,10 @@ pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
 
 /// A reduced picture is at least this many times the network's input, so that resizing still
 /// averages over what decoding has averaged.
-const SPARE: u32 = 2;
-/// It also keeps at least this many pixels on each side: networks for small pictures, whose pixels are
-/// sharp, were found to lose by less.
-const LEAST_SIDE: u32 = 128;
+const SPARE: f64 = 1.5;
+/// It also keeps at least this many pixels on each side: networks for small pictures, whose pixels
+/// are sharp, were found to lose by less. The numbers are in docs/performance.md, "Which decoder".
+const LEAST_SIDE: f64 = 256.0;
 
 /// By how much a picture may be reduced while it is decoded, along each side: 1, 4 or 8. To 1/2 the
 /// decoder gains nothing over the one for full pictures.
@@ -42,7 +42,7 @@ pub(super) fn reduction(header: &Header, spec: &InputSpec) -> u32 {
         return 1;
     }
     let shown = region((header.width, header.height), spec);
-    let spare = |side: f64, input: u32| side / f64::from((SPARE * input).max(LEAST_SIDE));
+    let spare = |side: f64, input: u32| side / (SPARE * f64::from(input)).max(LEAST_SIDE);
     let spare = spare(shown.width, spec.width).min(spare(shown.height, spec.height));
     [8, 4].into_iter().find(|&factor| f64::from(factor) <= spare).unwrap_or(1)
 }
