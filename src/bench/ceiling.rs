@@ -11,7 +11,7 @@ use super::payload::Payload;
 use super::results::{Quantity, percentile};
 use super::usage::Usage;
 use crate::model::network::Layout;
-use crate::model::trial::Trial;
+use crate::model::trial::{Trial, multiplication_rate};
 use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample};
 use crate::preprocess::{Header, InputSpec, PictureError, Prepared, prepare};
 use crate::threads::Threads;
@@ -28,15 +28,17 @@ pub type Prepare = fn(&[u8], &Header, &InputSpec) -> Result<Prepared, PictureErr
 
 pub const EAGER: &str = "f32 eager NCHW";
 pub const CHANNELS_LAST: &str = "f32 eager channels-last";
-pub const SERVED_F32: &str = "f32 packed and fused";
-pub const SERVED_BF16: &str = "bf16 packed and fused";
+pub const PACKED: &str = "f32 packed and fused";
+pub const SERVED_F32: &str = "f32 as served";
+pub const SERVED_BF16: &str = "bf16 as served";
 
 /// Arithmetic and memory order by their names.
-const KERNELS: [(&str, Precision, Layout); 4] = [
+const KERNELS: [(&str, Precision, Layout); 5] = [
     (EAGER, Precision::F32, Layout::Planar),
     (CHANNELS_LAST, Precision::F32, Layout::ChannelsLast),
-    (SERVED_F32, Precision::F32, Layout::Fused),
-    (SERVED_BF16, Precision::Bf16, Layout::Fused),
+    (PACKED, Precision::F32, Layout::Fused),
+    (SERVED_F32, Precision::F32, Layout::Winograd),
+    (SERVED_BF16, Precision::Bf16, Layout::Winograd),
 ];
 
 /// Those that this processor can run.
@@ -47,6 +49,8 @@ pub fn kernels() -> impl Iterator<Item = (&'static str, Precision, Layout)> {
 /// One model, ready to be measured.
 pub struct Ceiling {
     spec: InputSpec,
+    /// In a forward pass, as the definition of convolution has it.
+    multiplications: u64,
     classifier: Classifier,
     trials: Vec<(&'static str, Trial)>,
     decoders: ThreadPool,
@@ -61,12 +65,27 @@ impl Ceiling {
     ) -> anyhow::Result<Self> {
         let trial = |(name, precision, layout)| Ok((name, Trial::new(folder, precision, layout)?));
         let trials: Vec<_> = kernels().map(trial).collect::<anyhow::Result<_>>()?;
+        let spec = folder.manifest.input.clone();
+        let channels = spec.channels.count() as u32;
+        let multiplications =
+            folder.architecture.multiplications(channels, spec.width, spec.height)?;
         Ok(Self {
-            spec: folder.manifest.input.clone(),
+            spec,
+            multiplications,
             classifier: Classifier::new(folder, precision)?,
             trials,
             decoders: pool(threads.decode)?,
         })
+    }
+
+    pub fn multiplications(&self) -> u64 {
+        self.multiplications
+    }
+
+    /// See [`super::results::Case::Roof`].
+    pub fn roof(&self, duration: Duration) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let rate = multiplication_rate(duration)?;
+        Ok(vec![(Quantity::ImagesPerSecond, rate / self.multiplications as f64)])
     }
 
     pub fn forward(
@@ -103,13 +122,14 @@ impl Ceiling {
         duration: Duration,
     ) -> anyhow::Result<Vec<(Quantity, f64)>> {
         let mut files = payload.files.iter().cycle();
-        let mut one = || {
-            let sample = pixels(files.next().context("no files")?, &self.spec, prepare)?;
-            self.classifier.infer(&[sample])?;
-            Ok(())
-        };
+        let mut one = || self.one(files.next().context("no files")?);
         one()?;
         measure(1, duration, one)
+    }
+
+    pub fn one(&self, file: &[u8]) -> anyhow::Result<()> {
+        self.classifier.infer(&[pixels(file, &self.spec, prepare)?])?;
+        Ok(())
     }
 
     /// Bytes to probabilities: all threads decode a batch, then all run it.

@@ -5,6 +5,7 @@
 //! round begins with another, so that whatever else the machine does hits all alike: ratios
 //! of medians hold even where the figures themselves move.
 
+mod beside;
 mod ceiling;
 mod client;
 mod payload;
@@ -15,6 +16,7 @@ mod targets;
 mod usage;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crate::model::{ModelFolder, Precision, folder, trial};
 use crate::preprocess::{prepare, prepare_in_full};
 use crate::threads::Threads;
 use ceiling::{BATCHES, Ceiling, kernels};
-use payload::{LARGE, Payload};
+use payload::{LARGE, Payload, TINY};
 use report::Setting;
 use results::{Case, Key, Results};
 use server::Server;
@@ -46,6 +48,8 @@ pub struct Plan {
     pub rounds: usize,
     /// Of one measurement in one round.
     pub duration: Duration,
+    /// In the endurance run at the end; none: it is left out.
+    pub requests: Option<NonZeroUsize>,
     pub threads: Threads,
 }
 
@@ -81,6 +85,10 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> anyhow::Result<Report> {
             bench.measure(key, plan.duration)?;
         }
     }
+    if let Some(requests) = plan.requests {
+        progress(&format!("{requests} requests"));
+        bench.endure(requests.get())?;
+    }
     Ok(bench.report(plan))
 }
 
@@ -100,7 +108,7 @@ struct Bench {
 
 impl Bench {
     fn cases(&self) -> Vec<Key> {
-        let mut cases = Vec::new();
+        let mut cases = vec![Case::Roof];
         for (kernel, ..) in kernels() {
             cases.extend(BATCHES.map(|batch| Case::Forward { kernel, batch }));
         }
@@ -114,6 +122,7 @@ impl Bench {
                 cases.push(Case::DecodeInFull { payload });
             }
             cases.extend(CLIENTS.map(|clients| Case::Server { payload, clients }));
+            cases.push(Case::Beside { payload });
         }
         let of = |model: &String| {
             let key = |&case| Key { model: model.clone(), case };
@@ -131,6 +140,7 @@ impl Bench {
         // The ceiling needs few repetitions; the server's tail needs many.
         let short = duration / 3;
         let values = match key.case {
+            Case::Roof => ceiling.roof(short),
             Case::Forward { kernel, batch } => ceiling.forward(kernel, batch, short),
             Case::Decode { payload: name } => ceiling.decode(prepare, payload(name)?, short),
             Case::DecodeInFull { payload: name } => {
@@ -141,10 +151,24 @@ impl Bench {
             Case::Server { payload: name, clients } => {
                 self.server.measure(&key.model, payload(name)?, (clients, duration))
             }
+            Case::Beside { payload: name } => {
+                beside::added(ceiling, &self.server, (&key.model, payload(name)?), duration)
+            }
+            Case::Endurance { requests } => {
+                self.server.endure(&key.model, payload(TINY)?, requests)
+            }
         };
         let values = values.with_context(|| format!("{}, {}", key.model, key.case))?;
         self.results.add(key, &values);
         Ok(())
+    }
+
+    /// Asks the model that answers soonest.
+    fn endure(&mut self, requests: usize) -> anyhow::Result<()> {
+        let cost = |(_, (ceiling, _)): &(&String, &(Ceiling, Precision))| ceiling.multiplications();
+        let (model, _) = self.ceilings.iter().min_by_key(cost).context("no models")?;
+        let key = Key { model: model.clone(), case: Case::Endurance { requests } };
+        self.measure(&key, Duration::ZERO)
     }
 
     fn report(self, plan: &Plan) -> Report {

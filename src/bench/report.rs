@@ -49,10 +49,11 @@ const PIPELINE: [Column; 3] = [
     ("p50, ms", Quantity::P50),
     ("CPU-s / 1000", Quantity::Cpu),
 ];
-const SERVER: [Column; 7] = [
+const SERVER: [Column; 8] = [
     ("images/s", Quantity::ImagesPerSecond),
     ("p50, ms", Quantity::P50),
     ("p99, ms", Quantity::P99),
+    ("above one process, ms", Quantity::Added),
     ("CPU-s / 1000", Quantity::Cpu),
     ("client's", Quantity::ClientCpu),
     ("batch", Quantity::Batch),
@@ -71,8 +72,10 @@ pub fn markdown(setting: &Setting, results: &Results, verdicts: &[Verdict]) -> S
     for (payload, bytes) in &setting.payloads {
         let _ = writeln!(text, "- {payload}: {:.1} kB", *bytes as f64 / 1e3);
     }
-    let is_forward = |case: &Case| matches!(case, Case::Forward { .. });
-    let is_server = |case: &Case| matches!(case, Case::Server { .. });
+    let is_forward = |case: &Case| matches!(case, Case::Roof | Case::Forward { .. });
+    let is_server = |case: &Case| {
+        matches!(case, Case::Server { .. } | Case::Beside { .. } | Case::Endurance { .. })
+    };
     table(&mut text, "Forward pass", results, (&FORWARD, &is_forward));
     let rest = |case: &Case| !is_forward(case) && !is_server(case);
     table(&mut text, "In one process, without HTTP", results, (&PIPELINE, &rest));
@@ -140,7 +143,7 @@ mod tests {
         table(&mut text, "Server", &results, (&SERVER, &|_| true));
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines.iter().all(|line| line.matches('|').count() == 10), "{text}");
+        assert!(lines.iter().all(|line| line.matches('|').count() == 11), "{text}");
         assert!(lines[2].contains("| 1234 | 1.25 |") || lines[2].contains("| 1235 |"), "{text}");
     }
 }

@@ -13,6 +13,9 @@ pub struct Key {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Case {
+    /// What the forward pass would do if all its multiplications ran at the rate of a large f32
+    /// matrix product.
+    Roof,
     /// The network alone, in one of the arithmetics and memory orders.
     Forward { kernel: &'static str, batch: usize },
     /// Bytes to pixels of the network's input size, as served.
@@ -25,6 +28,10 @@ pub enum Case {
     Batched { payload: &'static str },
     /// Over HTTP on the loopback interface.
     Server { payload: &'static str, clients: usize },
+    /// One picture after the other, over HTTP and in this process by turns.
+    Beside { payload: &'static str },
+    /// Over HTTP, so many requests in all.
+    Endurance { requests: usize },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,6 +41,8 @@ pub enum Quantity {
     /// Milliseconds for one picture.
     P50,
     P99,
+    /// Milliseconds that HTTP takes more for a picture.
+    Added,
     /// CPU-seconds per 1000 pictures of the process that classifies.
     Cpu,
     /// CPU-seconds per 1000 pictures of the load client.
@@ -42,6 +51,8 @@ pub enum Quantity {
     Batch,
     /// MB in RAM at the end of the measurement.
     Resident,
+    /// MB in RAM at the end by those after the first tenth.
+    Growth,
     /// Answers that were not 200.
     Errors,
 }
@@ -102,12 +113,15 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Roof => write!(f, "roof: the rate of a large f32 matrix product"),
             Self::Forward { kernel, batch } => write!(f, "forward, {kernel}, batch {batch}"),
             Self::Decode { payload } => write!(f, "decode and resize, {payload}"),
             Self::DecodeInFull { payload } => write!(f, "decode all and resize, {payload}"),
             Self::Single { payload } => write!(f, "pipeline, one by one, {payload}"),
             Self::Batched { payload } => write!(f, "pipeline, batched, {payload}"),
             Self::Server { payload, clients } => write!(f, "HTTP, {clients} clients, {payload}"),
+            Self::Beside { payload } => write!(f, "HTTP above one process, {payload}"),
+            Self::Endurance { requests } => write!(f, "HTTP, {requests} requests"),
         }
     }
 }

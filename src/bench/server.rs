@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::client::{Connection, Load};
@@ -17,6 +17,9 @@ use crate::model::Precision;
 
 /// Loading and warming up all models.
 const START: Duration = Duration::from_secs(300);
+
+/// Connections of the endurance run.
+const ENDURANCE_CLIENTS: usize = 64;
 
 /// Killed on drop.
 pub struct Server {
@@ -71,6 +74,10 @@ impl Server {
         }
     }
 
+    pub fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.address)
+    }
+
     pub fn usage(&self) -> anyhow::Result<Usage> {
         Usage::of_process(self.process.id())
     }
@@ -108,6 +115,35 @@ impl Server {
             (Quantity::Batch, (pictures - batches.1) / (runs - batches.0).max(1.0)),
             (Quantity::Resident, server_now.resident as f64 / 1e6),
             (Quantity::Errors, outcome.errors as f64),
+        ])
+    }
+
+    /// Sends `requests` in all, and tells how memory has grown since the first tenth of them.
+    pub fn endure(
+        &self,
+        model: &str,
+        payload: &Payload,
+        requests: usize,
+    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
+        let target = format!("/classify?model={model}");
+        let (address, bodies) = (self.address, &payload.files);
+        let (clients, duration) = (ENDURANCE_CLIENTS, Duration::from_secs(1));
+        let load = Load { address, target: &target, bodies, clients, duration };
+        let (mut answered, mut errors, mut early) = (0, 0, None);
+        while answered < requests {
+            let outcome = load.run()?;
+            ensure!(!outcome.latencies.is_empty(), "no request was answered with 200");
+            answered += outcome.latencies.len();
+            errors += outcome.errors;
+            if early.is_none() && answered >= requests / 10 {
+                early = Some(self.usage()?.resident);
+            }
+        }
+        let (early, end) = (early.unwrap_or_default() as f64, self.usage()?.resident as f64);
+        Ok(vec![
+            (Quantity::Growth, end / early),
+            (Quantity::Resident, end / 1e6),
+            (Quantity::Errors, errors as f64),
         ])
     }
 

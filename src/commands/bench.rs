@@ -33,8 +33,11 @@ pub struct BenchArgs {
     /// Of one measurement over HTTP; those without it take a third
     #[arg(long, value_name = "TIME", default_value = "1500ms", value_parser = positive_duration)]
     duration: Duration,
+    /// In the run at the end that shows whether memory grows; 0: none
+    #[arg(long, value_name = "COUNT", default_value = "100000")]
+    requests: usize,
     /// One round of short measurements: shows that all works, not how fast it is
-    #[arg(long, conflicts_with_all = ["rounds", "duration"])]
+    #[arg(long, conflicts_with_all = ["rounds", "duration", "requests"])]
     quick: bool,
     /// Print one JSON document
     #[arg(long)]
@@ -44,9 +47,9 @@ pub struct BenchArgs {
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     crate::memory::keep_freed_blocks();
-    let (rounds, duration) = match args.quick {
-        true => (1, Duration::from_millis(300)),
-        false => (args.rounds.get(), args.duration),
+    let (rounds, duration, requests) = match args.quick {
+        true => (1, Duration::from_millis(300), None),
+        false => (args.rounds.get(), args.duration, NonZeroUsize::new(args.requests)),
     };
     let plan = Plan {
         models: args.models.clone(),
@@ -54,6 +57,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         precision: args.precision.fixed(),
         rounds,
         duration,
+        requests,
         threads: Threads::detect(None, None),
     };
     let report = bench::run(&plan, |what| eprintln!("{what}"))?;

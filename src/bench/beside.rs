@@ -1,0 +1,53 @@
+//! What HTTP adds to the time of a lone picture.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+
+use super::ceiling::Ceiling;
+use super::payload::Payload;
+use super::results::{Quantity, percentile};
+use super::server::Server;
+
+/// Pictures before those that count: the other side has had the caches.
+const UNCOUNTED: usize = 2;
+
+/// Milliseconds that the service takes more than this process, one picture after the other. Both
+/// take turns with a few pictures each, so that a slow spell of the machine hits both alike.
+pub fn added(
+    ceiling: &Ceiling,
+    server: &Server,
+    (model, payload): (&str, &Payload),
+    duration: Duration,
+) -> anyhow::Result<Vec<(Quantity, f64)>> {
+    let mut connection = server.connect()?;
+    let target = format!("/classify?model={model}");
+    let (started, mut differences) = (Instant::now(), Vec::new());
+    while differences.is_empty() || started.elapsed() < duration {
+        let own = median(payload, |file| ceiling.one(file))?;
+        let served = median(payload, |file| match connection.post(&target, file)? {
+            200 => Ok(()),
+            status => bail!("{target} answered {status}"),
+        })?;
+        differences.push(served - own);
+    }
+    differences.sort_by(f64::total_cmp);
+    Ok(vec![(Quantity::Added, percentile(&differences, 0.5))])
+}
+
+/// Milliseconds of `work` on a file.
+fn median(
+    payload: &Payload,
+    mut work: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
+    let mut times = Vec::new();
+    for file in payload.files.iter().cycle().take(payload.files.len() + UNCOUNTED) {
+        let begun = Instant::now();
+        work(file)?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    ensure!(times.len() > UNCOUNTED, "no files");
+    let counted = &mut times[UNCOUNTED..];
+    counted.sort_by(f64::total_cmp);
+    Ok(percentile(counted, 0.5))
+}
