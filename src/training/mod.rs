@@ -14,6 +14,7 @@ pub mod agreement;
 pub mod augment;
 pub mod batches;
 pub mod checkpoint;
+mod convolution;
 pub mod evaluate;
 pub mod export;
 pub mod labels;

@@ -1,20 +1,14 @@
 //! A network that can learn: f32 master weights, optional batch normalisation, dropout, bf16.
 
+use super::convolution::{After, Convolution, Geometry};
 use crate::model::architecture::{Architecture, ConvShape, Head, Layer};
-use crate::model::network::{Precision, average_pool, channels_last, max_pool};
+use crate::model::network::{Precision, average_pool, max_pool};
 use crate::model::weights::Weights;
-use crate::model::winograd::{self, Winograd};
-use tch::{Device, Kind, TchError, Tensor};
+use crate::model::winograd::Winograd;
+use tch::{Kind, TchError, Tensor};
 
-const BATCH_NORM_MOMENTUM: f64 = 0.1;
-const BATCH_NORM_EPSILON: f64 = 1e-5;
-/// Length of a filter drawn as in [`TrainableNet::new`], about.
-const FRESH_LENGTH: f64 = std::f64::consts::SQRT_2;
 /// See [`TrainableNet::log_scores`].
 const VOTE_SHARPNESS: f64 = 20.0;
-
-/// Stride and padding of a convolution.
-type Geometry = [i64; 2];
 
 /// Whether dropout drops and batch normalisation measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +32,6 @@ pub struct TrainableNet {
     convolutions: Vec<Convolution>,
     winograd: Winograd,
     precision: Precision,
-}
-
-#[derive(Debug)]
-struct Convolution {
-    /// `[filters, channels, kernel, kernel]`, f32, channels-last.
-    weight: Tensor,
-    after: After,
-}
-
-#[derive(Debug)]
-enum After {
-    Bias(Tensor),
-    Norm(BatchNorm),
-}
-
-/// `[filters]` each, f32.
-#[derive(Debug)]
-struct BatchNorm {
-    gain: Tensor,
-    offset: Tensor,
-    mean: Tensor,
-    variance: Tensor,
 }
 
 impl TrainableNet {
@@ -204,110 +176,5 @@ impl TrainableNet {
 
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
-    }
-}
-
-impl Convolution {
-    fn new(shape: &ConvShape, normalised: bool) -> Result<Self, TchError> {
-        let sides = shape.weight().map(|side| side as i64);
-        let fan_in = f64::from(shape.channels * shape.kernel * shape.kernel);
-        let cpu = (Kind::Float, Device::Cpu);
-        let weight = Tensor::f_randn(sides, cpu)?.f_mul_scalar_((2.0 / fan_in).sqrt())?;
-        let filters = [sides[0]];
-        let after = if normalised {
-            After::Norm(BatchNorm {
-                gain: Tensor::f_ones(filters, cpu)?.f_set_requires_grad(true)?,
-                offset: Tensor::f_zeros(filters, cpu)?.f_set_requires_grad(true)?,
-                mean: Tensor::f_zeros(filters, cpu)?,
-                variance: Tensor::f_ones(filters, cpu)?,
-            })
-        } else {
-            After::Bias(Tensor::f_zeros(filters, cpu)?.f_set_requires_grad(true)?)
-        };
-        Ok(Self { weight: channels_last(&weight)?.f_set_requires_grad(true)?, after })
-    }
-
-    fn run(
-        &self,
-        x: &Tensor,
-        [stride, padding]: Geometry,
-        (kind, mode): (Kind, Mode),
-        winograd: &Winograd,
-    ) -> Result<Tensor, TchError> {
-        let y = if kind == Kind::Float && winograd::pays(&self.weight.size(), stride) {
-            winograd.convolve(x, &winograd.transform(&self.weight)?, padding)?
-        } else {
-            let weight = self.weight.f_to_kind(kind)?;
-            x.f_conv2d(&weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)?
-        };
-        match &self.after {
-            After::Bias(bias) => y.f_add(&bias.f_to_kind(kind)?.f_view([-1, 1, 1])?),
-            After::Norm(norm) => norm.run(&y, mode),
-        }
-    }
-
-    /// The opposite of [`Convolution::fold`], for a convolution that will see inputs like `x`.
-    fn adopt(
-        &self,
-        (weight, bias): &(Tensor, Tensor),
-        x: &Tensor,
-        geometry: Geometry,
-    ) -> Result<(), TchError> {
-        let set = |tensor: &Tensor, value: &Tensor| tensor.shallow_clone().f_copy_(value);
-        let norm = match &self.after {
-            After::Norm(norm) => norm,
-            After::Bias(own) => return set(&self.weight, weight).and_then(|()| set(own, bias)),
-        };
-        // A filter's length means nothing under normalisation, but how fast it turns at a given
-        // learning rate: all get that of fresh ones, and the gain makes up for it.
-        let length = weight.f_square()?.f_sum_dim_intlist([1i64, 2, 3].as_slice(), true, None)?;
-        let length = length.f_sqrt()?.f_clamp_min(1e-6)?.f_div_scalar(FRESH_LENGTH)?;
-        set(&self.weight, &weight.f_div(&length)?)?;
-        let length = length.f_flatten(0, -1)?;
-        norm.measure(&self.bare(x, geometry)?)?;
-        let deviation = norm.variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
-        set(&norm.gain, &deviation.f_mul(&length)?)?;
-        set(&norm.offset, &norm.mean.f_mul(&length)?.f_add(bias)?)
-    }
-
-    /// The convolution in f32, without what comes after it.
-    fn bare(&self, x: &Tensor, [stride, padding]: Geometry) -> Result<Tensor, TchError> {
-        x.f_conv2d(&self.weight, None::<&Tensor>, [stride; 2], [padding; 2], [1; 2], 1)
-    }
-
-    fn fold(&self) -> Result<(Tensor, Tensor), TchError> {
-        match &self.after {
-            After::Bias(bias) => Ok((self.weight.f_contiguous()?, bias.f_detach_copy()?)),
-            After::Norm(norm) => {
-                let deviation = norm.variance.f_add_scalar(BATCH_NORM_EPSILON)?.f_sqrt()?;
-                let gain = norm.gain.f_div(&deviation)?;
-                let weight = self.weight.f_mul(&gain.f_view([-1, 1, 1, 1])?)?;
-                let bias = norm.offset.f_sub(&norm.mean.f_mul(&gain)?)?;
-                Ok((weight.f_contiguous()?, bias))
-            }
-        }
-    }
-}
-
-impl BatchNorm {
-    /// Takes mean and variance per channel from `y`, `[N, filters, h, w]`.
-    fn measure(&self, y: &Tensor) -> Result<(), TchError> {
-        let (variance, mean) = y.f_var_mean_dim([0i64, 2, 3].as_slice(), false, false)?;
-        self.mean.shallow_clone().f_copy_(&mean)?;
-        self.variance.shallow_clone().f_copy_(&variance)
-    }
-
-    fn run(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        Tensor::f_batch_norm(
-            x,
-            Some(&self.gain),
-            Some(&self.offset),
-            Some(&self.mean),
-            Some(&self.variance),
-            mode == Mode::Train,
-            BATCH_NORM_MOMENTUM,
-            BATCH_NORM_EPSILON,
-            false,
-        )
     }
 }
