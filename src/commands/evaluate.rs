@@ -23,7 +23,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
     /// Tell how often the answers are those of the plain path, which decodes all pixels and
-    /// computes in f32
+    /// computes in f32 without short cuts
     #[arg(long, conflicts_with_all = ["json", "record", "plots"])]
     agreement: bool,
     /// Print one JSON document
@@ -48,7 +48,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let classifier = Classifier::new(&model, args.precision)?;
     let input = &model.manifest.input;
     if args.agreement {
-        let plain = Classifier::new(&model, Precision::F32)?;
+        let plain = Classifier::plain(&model)?;
         println!("{}", agreement((&classifier, &plain), input, &items)?);
         return Ok(());
     }

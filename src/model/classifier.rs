@@ -3,7 +3,7 @@
 use super::architecture::{Head, MapGrid};
 use super::folder::ModelFolder;
 use super::golden::{self, GoldenMismatch};
-use super::network::{Network, Precision};
+use super::network::{Layout, Network, Precision};
 use super::weights::{WeightsError, is_finite};
 use crate::preprocess::InputSpec;
 use std::time::{Duration, Instant};
@@ -84,9 +84,21 @@ pub struct Classifier {
 impl Classifier {
     /// Builds the network of a checked folder.
     pub fn new(folder: &ModelFolder, precision: Precision) -> Result<Self, ClassifierError> {
-        let input = folder.manifest.input.clone();
-        let size = (input.width, input.height);
+        let size = folder.manifest.input.size();
         let network = Network::new(&folder.architecture, &folder.tensors()?, size, precision)?;
+        Self::with_network(folder, network)
+    }
+
+    /// As [`Classifier::new`], computed in f32 as the definitions have it: what all that is done
+    /// for speed is measured by.
+    pub fn plain(folder: &ModelFolder) -> Result<Self, ClassifierError> {
+        let (size, kind) = (folder.manifest.input.size(), (Precision::F32, Layout::Planar));
+        let network = Network::laid_out(&folder.architecture, &folder.tensors()?, size, kind)?;
+        Self::with_network(folder, network)
+    }
+
+    fn with_network(folder: &ModelFolder, network: Network) -> Result<Self, ClassifierError> {
+        let input = folder.manifest.input.clone();
         let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);

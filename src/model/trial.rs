@@ -23,7 +23,7 @@ impl Trial {
         layout: Layout,
     ) -> Result<Self, ClassifierError> {
         let spec = &folder.manifest.input;
-        let (size, weights) = ((spec.width, spec.height), folder.tensors()?);
+        let (size, weights) = (spec.size(), folder.tensors()?);
         let network = Network::laid_out(&folder.architecture, &weights, size, (precision, layout))?;
         let channels = spec.channels.count() as i64;
         Ok(Self { network, layout, input: [channels, spec.height.into(), spec.width.into()] })

@@ -59,6 +59,11 @@ impl InputSpec {
         }
     }
 
+    /// Width and height.
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
     /// Bytes of one prepared picture, `height * width * channels`.
     pub fn bytes(&self) -> usize {
         self.width as usize * self.height as usize * self.channels.count()

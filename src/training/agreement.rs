@@ -1,5 +1,5 @@
-//! Whether the fast paths answer as the plain one: bf16 and reduced decoding beside f32 and all
-//! pixels.
+//! Whether the fast paths answer as the plain one: reduced decoding, packed weights, Winograd's
+//! algorithm and bf16 beside all pixels and plain f32.
 
 use super::listing::Item;
 use crate::model::{Classifier, Pixels, Sample};
