@@ -3,13 +3,15 @@
 //! Blocking sockets and a bare minimum of HTTP, so that it takes little of the machine that it
 //! shares with the server.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+
+use super::results::{Quantity, percentile};
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +39,23 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
+impl Outcome {
+    pub fn values(&self) -> Vec<(Quantity, f64)> {
+        vec![
+            (Quantity::ImagesPerSecond, self.latencies.len() as f64 / self.elapsed.as_secs_f64()),
+            (Quantity::P50, percentile(&self.latencies, 0.5)),
+            (Quantity::P99, percentile(&self.latencies, 0.99)),
+            (Quantity::Errors, self.errors as f64),
+        ]
+    }
+}
+
 impl Load<'_> {
+    /// Runs for a fifth of the duration, so that caches and threads are warm.
+    pub fn warm_up(&self) -> anyhow::Result<()> {
+        Load { duration: self.duration / 5, ..*self }.run().map(drop)
+    }
+
     /// Runs all clients at once for the duration; requests that are under way are waited for.
     pub fn run(&self) -> anyhow::Result<Outcome> {
         let start = Barrier::new(self.clients);
@@ -112,14 +130,11 @@ impl Connection {
              Content-Length: {}\r\n\r\n",
             body.len()
         );
+        // Head and body in one call, as HTTP libraries send them.
         let stream = self.stream.get_mut();
-        if body.len() <= 16 << 10 {
-            // One packet for what is small, as every client sends it.
-            stream.write_all(&[head.as_bytes(), body].concat())?;
-        } else {
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(body)?;
-        }
+        let sent = stream.write_vectored(&[IoSlice::new(head.as_bytes()), IoSlice::new(body)])?;
+        stream.write_all(head.as_bytes().get(sent..).unwrap_or_default())?;
+        stream.write_all(&body[sent.saturating_sub(head.len())..])?;
         self.answer()
     }
 

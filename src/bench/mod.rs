@@ -9,6 +9,7 @@ mod beside;
 mod ceiling;
 mod client;
 mod payload;
+mod peer;
 mod report;
 mod results;
 mod server;
@@ -26,7 +27,8 @@ use crate::model::{ModelFolder, Precision, folder, trial};
 use crate::preprocess::{prepare, prepare_in_full};
 use crate::threads::Threads;
 use ceiling::{BATCHES, Ceiling, kernels};
-use payload::{LARGE, Payload, TINY};
+use payload::{LARGE, PHOTO, Payload, TINY};
+pub use peer::Peer;
 use report::Setting;
 use results::{Case, Key, Results};
 use server::Server;
@@ -50,6 +52,8 @@ pub struct Plan {
     pub duration: Duration,
     /// In the endurance run at the end; none: it is left out.
     pub requests: Option<NonZeroUsize>,
+    /// Measured beside ours on the photo.
+    pub peer: Option<Peer>,
     pub threads: Threads,
 }
 
@@ -70,8 +74,8 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> anyhow::Result<Report> {
     progress("starting the server");
     let server = Server::start(&plan.models, plan.precision)?;
     trial::set_threads(plan.threads.inference);
-    let mut bench =
-        Bench { server, payloads, ceilings: BTreeMap::new(), results: Results::default() };
+    let (ceilings, results) = (BTreeMap::new(), Results::default());
+    let mut bench = Bench { server, peer: plan.peer.clone(), payloads, ceilings, results };
     for model in &folders {
         let precision = bench.server.precision(&model.name)?;
         let ceiling = Ceiling::new(model, precision, plan.threads)?;
@@ -100,6 +104,7 @@ impl Plan {
 
 struct Bench {
     server: Server,
+    peer: Option<Peer>,
     payloads: Vec<Payload>,
     /// By model, with the arithmetic that the server runs it in.
     ceilings: BTreeMap<String, (Ceiling, Precision)>,
@@ -128,7 +133,12 @@ impl Bench {
             let key = |&case| Key { model: model.clone(), case };
             cases.iter().map(key).collect::<Vec<_>>()
         };
-        self.ceilings.keys().flat_map(of).collect()
+        let mut keys: Vec<_> = self.ceilings.keys().flat_map(of).collect();
+        if self.peer.is_some() && self.ceilings.contains_key(targets::SMALL) {
+            let peer = CLIENTS.map(|clients| Case::Peer { payload: PHOTO, clients });
+            keys.extend(peer.map(|case| Key { model: targets::SMALL.to_owned(), case }));
+        }
+        keys
     }
 
     fn measure(&mut self, key: &Key, duration: Duration) -> anyhow::Result<()> {
@@ -150,6 +160,10 @@ impl Bench {
             Case::Batched { payload: name } => ceiling.batched(payload(name)?, 2 * short),
             Case::Server { payload: name, clients } => {
                 self.server.measure(&key.model, payload(name)?, (clients, duration))
+            }
+            Case::Peer { payload: name, clients } => {
+                let peer = self.peer.as_ref().context("no peer")?;
+                peer.measure(payload(name)?, (clients, duration))
             }
             Case::Beside { payload: name } => {
                 beside::added(ceiling, &self.server, (&key.model, payload(name)?), duration)

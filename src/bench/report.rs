@@ -74,7 +74,10 @@ pub fn markdown(setting: &Setting, results: &Results, verdicts: &[Verdict]) -> S
     }
     let is_forward = |case: &Case| matches!(case, Case::Roof | Case::Forward { .. });
     let is_server = |case: &Case| {
-        matches!(case, Case::Server { .. } | Case::Beside { .. } | Case::Endurance { .. })
+        matches!(
+            case,
+            Case::Server { .. } | Case::Peer { .. } | Case::Beside { .. } | Case::Endurance { .. }
+        )
     };
     table(&mut text, "Forward pass", results, (&FORWARD, &is_forward));
     let rest = |case: &Case| !is_forward(case) && !is_server(case);

@@ -28,6 +28,8 @@ pub enum Case {
     Batched { payload: &'static str },
     /// Over HTTP on the loopback interface.
     Server { payload: &'static str, clients: usize },
+    /// The same of another server.
+    Peer { payload: &'static str, clients: usize },
     /// One picture after the other, over HTTP and in this process by turns.
     Beside { payload: &'static str },
     /// Over HTTP, so many requests in all.
@@ -120,6 +122,7 @@ impl fmt::Display for Case {
             Self::Single { payload } => write!(f, "pipeline, one by one, {payload}"),
             Self::Batched { payload } => write!(f, "pipeline, batched, {payload}"),
             Self::Server { payload, clients } => write!(f, "HTTP, {clients} clients, {payload}"),
+            Self::Peer { payload, clients } => write!(f, "peer, {clients} clients, {payload}"),
             Self::Beside { payload } => write!(f, "HTTP above one process, {payload}"),
             Self::Endurance { requests } => write!(f, "HTTP, {requests} requests"),
         }

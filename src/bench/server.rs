@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::client::{Connection, Load};
 use super::payload::Payload;
-use super::results::{Quantity, percentile};
+use super::results::Quantity;
 use super::usage::Usage;
 use crate::model::Precision;
 
@@ -97,7 +97,7 @@ impl Server {
             clients,
             duration,
         };
-        Load { duration: duration / 5, ..load }.run()?;
+        load.warm_up()?;
         let (server, own, batches) = (self.usage()?, Usage::own()?, self.batches(model)?);
         let outcome = load.run()?;
         let (server_now, own_now) = (self.usage()?, Usage::own()?);
@@ -106,16 +106,14 @@ impl Server {
         let per_thousand = |now: Usage, then: Usage| {
             1e3 * (now.cpu_seconds - then.cpu_seconds) / answered.max(1.0)
         };
-        Ok(vec![
-            (Quantity::ImagesPerSecond, answered / outcome.elapsed.as_secs_f64()),
-            (Quantity::P50, percentile(&outcome.latencies, 0.5)),
-            (Quantity::P99, percentile(&outcome.latencies, 0.99)),
+        let mut values = outcome.values();
+        values.extend([
             (Quantity::Cpu, per_thousand(server_now, server)),
             (Quantity::ClientCpu, per_thousand(own_now, own)),
             (Quantity::Batch, (pictures - batches.1) / (runs - batches.0).max(1.0)),
             (Quantity::Resident, server_now.resident as f64 / 1e6),
-            (Quantity::Errors, outcome.errors as f64),
-        ])
+        ]);
+        Ok(values)
     }
 
     /// Sends `requests` in all, and tells how memory has grown since the first tenth of them.

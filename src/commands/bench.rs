@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{self, Plan};
+use crate::bench::{self, Peer, Plan};
 use crate::config::{PrecisionChoice, positive_duration};
 use crate::threads::Threads;
 use std::num::NonZeroUsize;
@@ -36,6 +36,9 @@ pub struct BenchArgs {
     /// In the run at the end that shows whether memory grows; 0: none
     #[arg(long, value_name = "COUNT", default_value = "100000")]
     requests: usize,
+    /// Another server of nin-cifar10, up already, that takes pictures by POST; see scripts/peer.py
+    #[arg(long, value_name = "ADDRESS/PATH")]
+    peer: Option<Peer>,
     /// One round of short measurements: shows that all works, not how fast it is
     #[arg(long, conflicts_with_all = ["rounds", "duration", "requests"])]
     quick: bool,
@@ -58,6 +61,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         rounds,
         duration,
         requests,
+        peer: args.peer.clone(),
         threads: Threads::detect(None, None),
     };
     let report = bench::run(&plan, |what| eprintln!("{what}"))?;
