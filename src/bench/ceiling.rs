@@ -1,11 +1,10 @@
 //! What the machine allows, measured in this process: no HTTP, no queue.
 
 use std::num::NonZeroUsize;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::payload::Payload;
 use super::results::{Quantity, percentile};
@@ -53,7 +52,7 @@ pub struct Ceiling {
     multiplications: u64,
     classifier: Classifier,
     trials: Vec<(&'static str, Trial)>,
-    decoders: ThreadPool,
+    decoders: NonZeroUsize,
 }
 
 impl Ceiling {
@@ -74,7 +73,7 @@ impl Ceiling {
             multiplications,
             classifier: Classifier::new(folder, precision)?,
             trials,
-            decoders: pool(threads.decode)?,
+            decoders: threads.decode,
         })
     }
 
@@ -141,21 +140,31 @@ impl Ceiling {
         // A dozen large photographs at once are as good as a full batch and fit in the time.
         let size = if payload.files[0].len() > 1 << 20 { 8 } else { AT_ONCE };
         let files: Vec<_> = payload.files.iter().cycle().take(size).collect();
-        // Not all of `self`: a network belongs to one thread.
-        let spec = &self.spec;
         let batch = || {
-            let samples = || files.par_iter().map(|file| pixels(file, spec, prepare)).collect();
-            let samples: anyhow::Result<Vec<_>> = self.decoders.install(samples);
-            self.classifier.infer(&samples?)?;
+            self.classifier.infer(&self.decoded(&files)?)?;
             Ok(())
         };
         batch()?;
         measure(size, duration, batch)
     }
-}
 
-fn pool(threads: NonZeroUsize) -> anyhow::Result<ThreadPool> {
-    Ok(ThreadPoolBuilder::new().num_threads(threads.get()).build()?)
+    /// By threads that end when they are done, so that none waits awake for more.
+    fn decoded(&self, files: &[&Vec<u8>]) -> anyhow::Result<Vec<Sample>> {
+        // Not all of `self`: a network belongs to one thread.
+        let spec = &self.spec;
+        let decode = |files: &[&Vec<u8>]| -> anyhow::Result<Vec<_>> {
+            files.iter().map(|file| pixels(file, spec, prepare)).collect()
+        };
+        thread::scope(|scope| {
+            let shares = files.chunks(files.len().div_ceil(self.decoders.get()));
+            let threads: Vec<_> = shares.map(|share| scope.spawn(move || decode(share))).collect();
+            let mut samples = Vec::with_capacity(files.len());
+            for thread in threads {
+                samples.extend(thread.join().map_err(|_| anyhow!("a decoder panicked"))??);
+            }
+            Ok(samples)
+        })
+    }
 }
 
 fn pixels(file: &[u8], spec: &InputSpec, prepare: Prepare) -> anyhow::Result<Sample> {

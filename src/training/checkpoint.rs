@@ -104,8 +104,13 @@ pub fn load(path: &Path, net: &TrainableNet, sgd: &Sgd) -> anyhow::Result<Positi
 /// All tensors of a run by name.
 fn tensors<'a>(net: &'a TrainableNet, sgd: &'a Sgd) -> Vec<(String, &'a Tensor)> {
     let parameters = net.parameters();
-    let buffers = parameters.iter().zip(&sgd.buffers);
-    let buffers: Vec<_> =
-        buffers.map(|((name, _), buffer)| (format!("momentum.{name}"), buffer)).collect();
-    parameters.into_iter().chain(net.statistics()).chain(buffers).collect()
+    let kept = [("momentum", &sgd.buffers), ("average", &sgd.averages)];
+    let kept: Vec<_> = kept
+        .into_iter()
+        .flat_map(|(prefix, tensors)| {
+            let named = parameters.iter().zip(tensors);
+            named.map(move |((name, _), tensor)| (format!("{prefix}.{name}"), tensor))
+        })
+        .collect();
+    parameters.into_iter().chain(net.statistics()).chain(kept).collect()
 }

@@ -12,6 +12,9 @@ pub struct Recipe {
     pub batch_size: usize,
     pub peak_rate: f64,
     pub weight_decay: f64,
+    /// What is exported is a moving average over the steps; each leaves this share of it in
+    /// place, 0 to 1. At 0 the weights of the last step are exported.
+    pub averaging: f64,
     /// Share of the target probability that is spread over all classes, 0 to 1.
     pub label_smoothing: f64,
     pub batch_norm: bool,
@@ -49,6 +52,7 @@ impl Recipe {
             batch_size: if small { 128 } else { 64 },
             peak_rate: if preset == Some(Preset::Nin28) { 0.1 } else { 0.2 },
             weight_decay: 5e-4,
+            averaging: 0.0,
             label_smoothing: if grey { 0.0 } else { 0.1 },
             batch_norm: true,
             whiten: small && !grey,

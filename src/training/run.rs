@@ -7,7 +7,7 @@ use super::net::{Mode, TrainableNet};
 use super::pictures::Pictures;
 use super::recipe::{MOMENTUM, Recipe};
 use super::report::Report;
-use super::sgd::Sgd;
+use super::sgd::{Settings, Sgd};
 use super::whiten::whiten;
 use crate::model::weights::Weights;
 use std::path::{Path, PathBuf};
@@ -63,21 +63,28 @@ impl<'a> Run<'a> {
         data: &'a Data,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let sgd = Sgd::new(&net.parameters(), MOMENTUM, recipe.weight_decay)?;
+        let settings = Settings {
+            momentum: MOMENTUM,
+            weight_decay: recipe.weight_decay,
+            averaging: recipe.averaging,
+        };
+        let sgd = Sgd::new(&net.parameters(), settings)?;
         let (mean, std) = data.train.channel_statistics();
         let statistics = (Tensor::f_from_slice(&mean)?, Tensor::f_from_slice(&std)?);
         let sums = Sums::default();
         let position = Position { recipe, epoch: 0, step: 0, sums, history: Vec::new() };
-        let run = Self { net, sgd, position, data, statistics, folder: folder.to_owned() };
+        let mut run = Self { net, sgd, position, data, statistics, folder: folder.to_owned() };
         if run.position.recipe.whiten {
             whiten(&run.net, &run.sample(WHITENING_SAMPLE)?)?;
+            run.sgd.start_average(&run.net.parameters())?;
         }
         Ok(run)
     }
 
     /// Starts from the weights of a network that has learnt before.
-    pub fn start_from(&self, weights: &Weights) -> anyhow::Result<()> {
-        Ok(self.net.start_from(weights, &self.sample(NORM_SAMPLE)?)?)
+    pub fn start_from(&mut self, weights: &Weights) -> anyhow::Result<()> {
+        self.net.start_from(weights, &self.sample(NORM_SAMPLE)?)?;
+        Ok(self.sgd.start_average(&self.net.parameters())?)
     }
 
     /// About `count` training pictures, normalised.
@@ -108,6 +115,7 @@ impl<'a> Run<'a> {
                 return Ok(Outcome::Interrupted);
             }
         }
+        self.sgd.take_average(&self.net.parameters())?;
         self.net.measure_norms(&self.sample(NORM_SAMPLE)?)?;
         Ok(Outcome::Finished)
     }

@@ -36,6 +36,9 @@ pub struct RecipeArgs {
     peak_rate: Option<f64>,
     #[arg(long)]
     weight_decay: Option<f64>,
+    /// Export a moving average of the weights, of which each step leaves this share in place
+    #[arg(long)]
+    averaging: Option<f64>,
     #[arg(long)]
     label_smoothing: Option<f64>,
     /// Normalise batches in training; folded into the convolutions at export
@@ -90,6 +93,7 @@ impl RecipeArgs {
             batch_size: self.batch_size.unwrap_or(defaults.batch_size),
             peak_rate: self.peak_rate.unwrap_or(defaults.peak_rate),
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
+            averaging: self.averaging.unwrap_or(defaults.averaging),
             label_smoothing: self.label_smoothing.unwrap_or(defaults.label_smoothing),
             batch_norm: self.batch_norm.unwrap_or(defaults.batch_norm),
             whiten: self.whiten.unwrap_or(defaults.whiten),

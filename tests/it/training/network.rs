@@ -135,7 +135,7 @@ fn data() -> Data {
 
 fn recipe() -> Recipe {
     let defaults = Recipe::defaults(None, 32, 3);
-    Recipe { epochs: 6, batch_size: 9, peak_rate: 0.05, dropout: 0.5, ..defaults }
+    Recipe { epochs: 6, batch_size: 9, peak_rate: 0.05, averaging: 0.9, dropout: 0.5, ..defaults }
 }
 
 fn run<'a>(data: &'a Data, folder: &Path) -> Run<'a> {
