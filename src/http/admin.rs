@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::body::{Limits, Received};
+use super::code::Code;
 use super::guard::Admin;
-use super::problem::{Code, Problem, ProblemBody};
+use super::problem::{Problem, ProblemBody};
 use super::v2;
 use crate::service::ModelInfo;
 

@@ -10,7 +10,8 @@ use axum::response::Response;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::{Api, linger, trace};
 use crate::service::Timings;
 use crate::traces::Trace;

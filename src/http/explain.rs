@@ -14,10 +14,11 @@ use utoipa::ToSchema;
 
 use super::answer::{ImageInfo, SERVER_TIMING, server_timing, warnings};
 use super::classify::{Admitted, admit};
+use super::code::Code;
 use super::context::RequestContext;
 use super::openapi::Problems;
 use super::params::{ExplainParams, Params};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::upload::{Shape, Upload, UploadError, receive};
 use super::{Api, json, media};
 use crate::explain::{self, DEFAULT_THRESHOLD, Evidence, Found, PixelBox};

@@ -9,7 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::problem::{Code, Problem, ProblemBody};
+use super::code::Code;
+use super::problem::{Problem, ProblemBody};
 use crate::service::ModelInfo;
 
 /// The models that are served.

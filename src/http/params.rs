@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 
 /// How to classify.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -10,6 +10,7 @@
 //! at once is bounded by the threads as well as by the budget.
 
 mod classification;
+mod classify;
 mod decode;
 mod error;
 mod lifecycle;
@@ -25,9 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use image::RgbImage;
-use tokio::sync::Semaphore;
 
 pub use classification::{Classification, Timings, ranking};
 pub use error::ServiceError;
@@ -37,12 +36,11 @@ pub use observer::PictureObserver;
 pub use pool::DecodeLoad;
 pub use statistics::{Counts, Statistics, Total};
 
-use crate::batching::{BytesPermit, Job, MemoryBudget, Reply};
-use crate::model::{Prediction, Sample};
+use crate::batching::MemoryBudget;
 use crate::preprocess::Header;
-use decode::{Decoded, Decoder};
+use decode::Decoder;
 use lifecycle::Gate;
-use pool::{DecodePool, Done, whole_seconds};
+use pool::{DecodePool, whole_seconds};
 
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceConfig {
@@ -139,97 +137,6 @@ impl Service {
         self.gate.accept(patience.map_or(longest, |patience| patience.min(longest)))
     }
 
-    /// Classifies one picture. Dropping the future withdraws it.
-    pub async fn classify(
-        &self,
-        ticket: &Ticket,
-        model: &Arc<ServedModel>,
-        picture: Picture,
-    ) -> Result<Classification, ServiceError> {
-        let work = async {
-            let decoded = self.decode(ticket, model, picture).await?;
-            self.answer(ticket, model, decoded).await
-        };
-        self.observed(ticket, model, work).await
-    }
-
-    /// Classifies many pictures; the answers are in their order, and each stands for itself.
-    ///
-    /// No more of them are decoded at once than there are threads, so that one large request
-    /// neither fills the decoding queue nor the memory.
-    pub async fn classify_all(
-        &self,
-        ticket: &Ticket,
-        model: &Arc<ServedModel>,
-        pictures: Vec<Picture>,
-    ) -> Vec<Result<Classification, ServiceError>> {
-        let decoders = &Semaphore::new(self.config.decode_threads.get());
-        let one = async |picture| {
-            let turn = decoders.acquire().await;
-            let decoded = self.decode(ticket, model, picture).await?;
-            drop(turn);
-            self.answer(ticket, model, decoded).await
-        };
-        let one = |picture| self.observed(ticket, model, one(picture));
-        join_all(pictures.into_iter().map(one)).await
-    }
-
-    async fn observed(
-        &self,
-        ticket: &Ticket,
-        model: &ServedModel,
-        work: impl Future<Output = Result<Classification, ServiceError>>,
-    ) -> Result<Classification, ServiceError> {
-        let outcome = work.await;
-        let timings = outcome.as_ref().ok().map(|found| found.timings);
-        model.statistics.ended(ticket.arrived().elapsed(), timings);
-        self.observer.ended(&model.info.name, outcome.as_ref());
-        outcome
-    }
-
-    /// Runs a sample that is ready for the network. `permit` is the memory that it takes.
-    pub async fn infer(
-        &self,
-        ticket: &Ticket,
-        model: &ServedModel,
-        input: Sample,
-        permit: BytesPermit,
-    ) -> Result<Reply<Prediction>, ServiceError> {
-        let outcome = self.submit(ticket, model, input, permit).await;
-        let timings = outcome.as_ref().ok().map(|reply| Timings {
-            decode: Duration::ZERO,
-            queue: reply.queue,
-            inference: reply.inference,
-        });
-        model.statistics.ended(ticket.arrived().elapsed(), timings);
-        outcome
-    }
-
-    async fn submit(
-        &self,
-        ticket: &Ticket,
-        model: &ServedModel,
-        input: Sample,
-        permit: BytesPermit,
-    ) -> Result<Reply<Prediction>, ServiceError> {
-        let job = Job { input, deadline: ticket.deadline(), permit };
-        let queued = Instant::now();
-        let reply = model.batcher.submit(job).await;
-        stages::of_engine(ticket, queued, &reply);
-        let reply = reply?;
-        let probabilities = &reply.output.probabilities;
-        let finite = probabilities.iter().all(|probability| probability.is_finite());
-        if probabilities.len() != model.info.labels.len() || !finite {
-            tracing::error!(
-                model = model.info.name,
-                outputs = probabilities.len(),
-                "the network's answer is not one finite probability per class"
-            );
-            return Err(ServiceError::InferenceFailed);
-        }
-        Ok(reply)
-    }
-
     /// Runs CPU work that belongs to a request on the decoding threads.
     pub async fn off_runtime<T, F>(&self, ticket: &Ticket, job: F) -> Result<T, ServiceError>
     where
@@ -291,20 +198,6 @@ impl Service {
         }
     }
 
-    async fn decode(
-        &self,
-        ticket: &Ticket,
-        model: &Arc<ServedModel>,
-        picture: Picture,
-    ) -> Result<Done<Decoded>, ServiceError> {
-        let decoder = self.decoder(model);
-        let job = move || decoder.decode(&picture);
-        let queued = Instant::now();
-        let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
-        stages::of_decoding(ticket, queued + waited, (ran, &value));
-        Ok(Done { value: value?, waited, ran })
-    }
-
     fn decoder(&self, model: &Arc<ServedModel>) -> Decoder {
         Decoder {
             model: Arc::clone(model),
@@ -312,27 +205,5 @@ impl Service {
             max_pixels: self.config.max_pixels,
             retry_after: self.retry_after(model),
         }
-    }
-
-    async fn answer(
-        &self,
-        ticket: &Ticket,
-        model: &ServedModel,
-        Done { value: decoded, waited, ran }: Done<Decoded>,
-    ) -> Result<Classification, ServiceError> {
-        let Decoded { header, region, warnings, sample, permit } = decoded;
-        let reply = self.submit(ticket, model, sample, permit).await?;
-        Ok(Classification {
-            prediction: reply.output,
-            header,
-            region,
-            warnings,
-            timings: Timings {
-                decode: ran,
-                queue: waited + reply.queue,
-                inference: reply.inference,
-            },
-            batch_size: reply.batch_size,
-        })
     }
 }

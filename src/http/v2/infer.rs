@@ -17,9 +17,10 @@ use crate::http::Api;
 use crate::http::answer::{SERVER_TIMING, server_timing};
 use crate::http::body::{Charge, Received, charged};
 use crate::http::classify::Admitted;
+use crate::http::code::Code;
 use crate::http::context::RequestContext;
 use crate::http::media;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::upload::read_body;
 use crate::model::Prediction;
 

@@ -44,7 +44,8 @@ pub(crate) use run::run;
 pub(crate) use tensor::Datatype;
 
 use super::Api;
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 
 pub const LIVE: &str = "/v2/health/live";
 pub const READY: &str = "/v2/health/ready";
