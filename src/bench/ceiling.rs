@@ -36,8 +36,8 @@ const KERNELS: [(&str, Precision, Layout); 5] = [
     (EAGER, Precision::F32, Layout::Planar),
     (CHANNELS_LAST, Precision::F32, Layout::ChannelsLast),
     (PACKED, Precision::F32, Layout::Fused),
-    (SERVED_F32, Precision::F32, Layout::Winograd),
-    (SERVED_BF16, Precision::Bf16, Layout::Winograd),
+    (SERVED_F32, Precision::F32, Layout::Served),
+    (SERVED_BF16, Precision::Bf16, Layout::Served),
 ];
 
 /// Those that this processor can run.

@@ -15,6 +15,7 @@ pub mod golden;
 pub mod manifest;
 pub mod network;
 pub mod preset;
+mod rows;
 pub mod trial;
 pub mod weights;
 pub mod winograd;

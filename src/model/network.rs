@@ -2,6 +2,7 @@
 
 use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
 use super::fused::{Activation, Fused};
+use super::rows;
 use super::weights::Weights;
 use super::winograd::{self, Winograd};
 use tch::{Kind, TchError, Tensor};
@@ -61,9 +62,9 @@ pub enum Layout {
     /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own, and ReLU within the
     /// convolution.
     Fused,
-    /// As [`Layout::Fused`], with Winograd's algorithm where it pays and the precision is f32. What
-    /// is served where the precision is native.
-    Winograd,
+    /// As [`Layout::Fused`], with Winograd's algorithm or gathered rows where they pay and the
+    /// precision is f32. What is served where the precision is native.
+    Served,
 }
 
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
@@ -86,6 +87,8 @@ struct Operators {
 enum Step {
     Conv(Convolution),
     FusedConv(Convolution),
+    /// Of gathered rows; kernel and padding are those of the gathering.
+    RowConv(Convolution, [i64; 2]),
     WinogradConv(Convolution),
     Relu,
     MaxPool(Pool),
@@ -124,7 +127,7 @@ impl Network {
         size: (u32, u32),
         precision: Precision,
     ) -> Result<Self, TchError> {
-        let layout = if precision.is_native() { Layout::Winograd } else { Layout::ChannelsLast };
+        let layout = if precision.is_native() { Layout::Served } else { Layout::ChannelsLast };
         Self::laid_out(architecture, weights, size, (precision, layout))
     }
 
@@ -186,8 +189,9 @@ impl Step {
     fn run(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
         match self {
             Self::Conv(convolution) => convolution.run(x),
-            Self::FusedConv(Convolution { weight, bias, stride, padding, activation }) => {
-                operators.fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
+            Self::FusedConv(convolution) => convolution.run_fused(x, operators),
+            Self::RowConv(convolution, gathering) => {
+                convolution.run_fused(&rows::gather(x, *gathering)?, operators)
             }
             Self::WinogradConv(Convolution { weight, bias, padding, activation, .. }) => {
                 let mut y = operators.winograd.convolve(x, weight, *padding)?;
@@ -206,7 +210,7 @@ impl Convolution {
     /// and height of what it will convolve.
     fn laid_out(
         self,
-        (layout, (width, height)): (Layout, (u32, u32)),
+        (layout, size): (Layout, (u32, u32)),
         operators: &Operators,
     ) -> Result<Step, TchError> {
         if layout == Layout::Planar {
@@ -216,15 +220,33 @@ impl Convolution {
         if layout == Layout::ChannelsLast {
             return Ok(Step::Conv(Self { weight, ..self }));
         }
-        let single = self.weight.kind() == Kind::Float;
-        if layout == Layout::Winograd && single && winograd::pays(&weight.size(), self.stride) {
+        let shortened = layout == Layout::Served && self.weight.kind() == Kind::Float;
+        if shortened && winograd::pays(&weight.size(), self.stride) {
             let weight = operators.winograd.transform(&weight)?;
             return Ok(Step::WinogradConv(Self { weight, ..self }));
         }
-        let (_, channels, ..) = weight.size4()?;
-        let input = [PACKING_BATCH, channels, height.into(), width.into()];
+        if shortened && rows::pays(&weight.size(), self.stride) {
+            let gathering = [weight.size4()?.2, self.padding];
+            let sides = rows::gathered(size, gathering);
+            let columns = Self { weight: rows::columns(&weight)?, padding: 0, ..self };
+            return Ok(Step::RowConv(columns.packed(sides, operators)?, gathering));
+        }
+        let sides = [size.0, size.1].map(i64::from);
+        Ok(Step::FusedConv(self.packed(sides, operators)?))
+    }
+
+    /// For inputs of this width and height.
+    fn packed(self, [width, height]: [i64; 2], operators: &Operators) -> Result<Self, TchError> {
+        let weight = channels_last(&self.weight)?;
+        let input = [PACKING_BATCH, weight.size4()?.1, height, width];
         let weight = operators.fused.pack(&weight, [self.stride, self.padding], input)?;
-        Ok(Step::FusedConv(Self { weight, ..self }))
+        Ok(Self { weight, ..self })
+    }
+
+    /// With a packed weight.
+    fn run_fused(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
+        let Self { weight, bias, stride, padding, activation } = self;
+        operators.fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
     }
 
     fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {

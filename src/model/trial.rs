@@ -36,7 +36,7 @@ impl Trial {
         let batch = Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?;
         Ok(match self.layout {
             Layout::Planar => batch,
-            Layout::ChannelsLast | Layout::Fused | Layout::Winograd => channels_last(&batch)?,
+            Layout::ChannelsLast | Layout::Fused | Layout::Served => channels_last(&batch)?,
         })
     }
 

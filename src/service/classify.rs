@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::decode::Decoded;
 use super::pool::Done;
-use super::{Classification, Picture, Service, ServedModel, ServiceError, Ticket, Timings, stages};
+use super::{Classification, Picture, ServedModel, Service, ServiceError, Ticket, Timings, stages};
 use crate::batching::{BytesPermit, Job, Reply};
 use crate::model::{Prediction, Sample};
 

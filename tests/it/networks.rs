@@ -77,7 +77,7 @@ fn agrees_with_pytorch(preset: Preset, name: &str) {
     let expected = expected(name);
     let channels = preset.input_size().channels;
     assert_eq!(preset.architecture(CLASSES).parameters(channels), expected.parameters);
-    for layout in [Layout::Planar, Layout::ChannelsLast, Layout::Fused, Layout::Winograd] {
+    for layout in [Layout::Planar, Layout::ChannelsLast, Layout::Fused, Layout::Served] {
         let scores = scores(preset, layout, &expected);
         assert_eq!(scores.maps.size()[2..], expected.map);
         let logits = largest_difference(&scores.logits, &expected.logits);
