@@ -95,9 +95,13 @@ impl<'a> Run<'a> {
         self.input(&pixels, size_of(pictures))
     }
 
-    /// Continues from the checkpoint, which must be of the same recipe.
-    pub fn resume(&mut self) -> anyhow::Result<()> {
+    /// Continues from the checkpoint, which must be of the same recipe. False if there is none yet:
+    /// the run begins at its beginning.
+    pub fn resume(&mut self) -> anyhow::Result<bool> {
         let path = self.folder.join(CHECKPOINT);
+        if !path.try_exists()? {
+            return Ok(false);
+        }
         let (position, path) = (checkpoint::load(&path, &self.net, &self.sgd), path.display());
         let position = position.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
         anyhow::ensure!(
@@ -105,7 +109,7 @@ impl<'a> Run<'a> {
             "{path}: made by other settings. Give the same settings, or leave out --resume."
         );
         self.position = position;
-        Ok(())
+        Ok(true)
     }
 
     /// Trains to the end, or until `stop` is set.

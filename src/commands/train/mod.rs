@@ -55,7 +55,7 @@ pub struct TrainArgs {
     /// Fail on an unreadable picture, instead of leaving it out
     #[arg(long)]
     strict: bool,
-    /// Continue the run from its last checkpoint
+    /// Continue the run from its last checkpoint, if there is one
     #[arg(long)]
     resume: bool,
     /// Where checkpoint, metrics and plots go [default: runs/<name of --out>]
@@ -100,8 +100,8 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
     if let Some(weights) = start {
         run.start_from(&weights)?;
     }
-    if args.resume {
-        run.resume()?;
+    if args.resume && !run.resume()? {
+        eprintln!("no checkpoint in {} yet: from the beginning", folder.display());
     }
     let stop = stop_on_signal()?;
     if run.train(&stop, &report)? == Outcome::Interrupted {

@@ -178,7 +178,7 @@ fn a_resumed_run_ends_as_an_unbroken_one() {
         stops += 1;
         pause *= 2;
         broken = run(&data, folders[1].path());
-        broken.resume().expect("resumed");
+        assert!(broken.resume().expect("resumed"), "there is a checkpoint");
     }
     let ((weights, losses), (other_weights, other_losses)) = (outcome(&unbroken), outcome(&broken));
     assert!(stops > 0, "the run was never stopped");
@@ -189,6 +189,15 @@ fn a_resumed_run_ends_as_an_unbroken_one() {
         assert!((weight - other).abs().max().double_value(&[]) < 1e-4);
     }
     assert!(losses.last() < losses.first(), "{losses:?}");
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_first_checkpoint_begins_anew() {
+    let data = data();
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut run = run(&data, folder.path());
+    assert!(!run.resume().expect("nothing to resume"));
+    assert!(run.history().is_empty());
 }
 
 #[test]
