@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_average_lags_behind_the_steps() {
-        let weight = Tensor::from_slice(&[8f32]).set_requires_grad(true);
+        let weight = Tensor::f_from_slice(&[8f32]).expect("a tensor").set_requires_grad(true);
         let parameters = [("conv1.weight".to_owned(), &weight)];
         let settings = Settings { momentum: 0.0, weight_decay: 0.0, averaging: 0.75 };
         let mut sgd = Sgd::new(&parameters, settings).expect("an optimiser");
