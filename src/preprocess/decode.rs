@@ -7,35 +7,17 @@ use image::codecs::{bmp, gif, jpeg, png, pnm, qoi, tiff, webp};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageResult, Limits};
 
 use super::header::{self, Header};
-use super::{Format, PictureError, reduced};
+use super::{Format, PictureError};
 
-/// A decoded picture.
-pub(super) struct Decoded {
-    pub image: DynamicImage,
-    /// How many stored pixels a pixel of it stands for, along each side.
-    pub reduction: u32,
-}
-
-/// Decodes the first frame. A JPEG may come out smaller by `reduction` (1, 4 or 8), which is
-/// cheaper than decoding all of its pixels; whatever can't, comes out in full.
-pub(super) fn decode(
-    bytes: &[u8],
-    header: &Header,
-    reduction: u32,
-) -> Result<Decoded, PictureError> {
+/// Decodes the first frame.
+pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<DynamicImage, PictureError> {
     let format = header.format;
     let corrupt = |detail: String| PictureError::Corrupt { format, detail };
     if format == Format::Jpeg {
         header::check_scans(bytes).map_err(corrupt)?;
-        // All that goes wrong is left to the decoder of full pictures to judge.
-        if reduction > 1
-            && let Some(Some(image)) = shielded(|| reduced::decode(bytes, header, reduction))
-        {
-            return Ok(Decoded { image, reduction });
-        }
     }
     match shielded(|| run(bytes, header)) {
-        Some(Ok(image)) => Ok(Decoded { image, reduction: 1 }),
+        Some(Ok(image)) => Ok(image),
         Some(Err(ImageError::Unsupported(_))) => Err(PictureError::Unsupported),
         Some(Err(ImageError::Limits(_))) => {
             Err(corrupt("it needs more memory than its header admits".into()))

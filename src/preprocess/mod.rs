@@ -47,8 +47,8 @@ mod decode;
 mod grid;
 mod header;
 mod ink;
+mod jpeg;
 mod polarity;
-mod reduced;
 mod resize;
 mod spec;
 mod view;
@@ -149,9 +149,12 @@ pub enum PictureError {
 ///
 /// `header` must come from [`Header::read`] on the same bytes.
 ///
-/// JPEGs much larger than the input are decoded at a quarter or an eighth of their size.
+/// A JPEG much larger than the input is never decoded in full: see `jpeg/mod.rs`.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
-    prepare_reduced(bytes, header, spec, resize::reduction(header, spec))
+    if let Some(raster) = shrink_jpeg(bytes, header, spec) {
+        return Ok(Shown::whole(raster, header, spec).prepared(header, spec));
+    }
+    prepare_in_full(bytes, header, spec)
 }
 
 /// As [`prepare`], but every pixel is decoded before resizing: what [`prepare`] is measured by.
@@ -160,31 +163,31 @@ pub fn prepare_in_full(
     header: &Header,
     spec: &InputSpec,
 ) -> Result<Prepared, PictureError> {
-    prepare_reduced(bytes, header, spec, 1)
-}
-
-fn prepare_reduced(
-    bytes: &[u8],
-    header: &Header,
-    spec: &InputSpec,
-    reduction: u32,
-) -> Result<Prepared, PictureError> {
-    let decode::Decoded { image, reduction } = decode::decode(bytes, header, reduction)?;
+    let image = decode::decode(bytes, header)?;
     let channels = match spec.framing {
         Framing::Whole => spec.channels,
         Framing::Ink => Channels::Grey,
     };
     let (raster, flattened) = convert::to_raster(image, channels, spec.background);
-    let shown = Shown::of(raster, reduction, header, spec);
+    let mut prepared = Shown::of(raster, header, spec).prepared(header, spec);
+    if flattened {
+        // In the order of the pipeline: after what the header tells.
+        prepared.warnings.insert(header.warnings().len(), Warning::AlphaFlattened);
+    }
+    Ok(prepared)
+}
 
-    let mut warnings = header.warnings();
-    let small = |side: f64, input: u32| side < f64::from(input);
-    let region = shown.region;
-    let upscaled = small(region.width, spec.width) || small(region.height, spec.height);
-    warnings.extend(flattened.then_some(Warning::AlphaFlattened));
-    warnings.extend(upscaled.then_some(Warning::Upscaled));
-    warnings.extend(shown.inverted.then_some(Warning::Inverted));
-    Ok(Prepared { pixels: shown.raster.into_network_order(spec), region, warnings })
+/// Not where ink is framed: its strokes are measured pixel by pixel. Nor where there is CMYK, whose
+/// inks are not linear in what is seen.
+fn shrink_jpeg(bytes: &[u8], header: &Header, spec: &InputSpec) -> Option<convert::Raster> {
+    if header.format != Format::Jpeg || header.cmyk || spec.framing == Framing::Ink {
+        return None;
+    }
+    let Filter::Bilinear = spec.filter;
+    let (region, size) = resize::stored_region(header, spec);
+    let shrink = || jpeg::shrink(bytes, region, size, spec.channels);
+    let raster = decode::shielded(shrink).flatten()?;
+    Some(resize::upright(raster, header.orientation))
 }
 
 /// What the network sees of a picture.
@@ -196,17 +199,32 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(raster: convert::Raster, reduction: u32, header: &Header, spec: &InputSpec) -> Self {
+    /// `raster` has all pixels, as stored in the file.
+    fn of(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
         if spec.framing == Framing::Ink
             && let Some(framed) = ink::frame(&raster, header.orientation, spec)
         {
             return framed;
         }
+        Self::whole(resize::shrink_upright(&raster, header, spec), header, spec)
+    }
+
+    /// `raster` is of the input's size, and upright.
+    fn whole(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
         let region = resize::region((header.width, header.height), spec);
-        let raster = resize::shrink_upright(raster, reduction, header, spec);
         let inverted =
             spec.polarity == Polarity::Auto && polarity::dark_on_light(&raster) == Some(true);
         let raster = if inverted { raster.inverted() } else { raster };
         Self { raster, region, inverted }
+    }
+
+    fn prepared(self, header: &Header, spec: &InputSpec) -> Prepared {
+        let Self { raster, region, inverted } = self;
+        let mut warnings = header.warnings();
+        let small = |side: f64, input: u32| side < f64::from(input);
+        let upscaled = small(region.width, spec.width) || small(region.height, spec.height);
+        warnings.extend(upscaled.then_some(Warning::Upscaled));
+        warnings.extend(inverted.then_some(Warning::Inverted));
+        Prepared { pixels: raster.into_network_order(spec), region, warnings }
     }
 }

@@ -6,7 +6,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use super::convert::Raster;
-use super::{Channels, Filter, Format, Framing, Header, InputSpec, Region, Resize};
+use super::{Channels, Filter, Header, InputSpec, Region, Resize};
 
 /// The part of a picture of `size` (width, height) that the network sees.
 pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
@@ -25,48 +25,21 @@ pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
     }
 }
 
-/// A reduced picture is at least this many times the network's input, so that resizing still
-/// averages over what decoding has averaged.
-const SPARE: f64 = 1.5;
-/// It also keeps at least this many pixels on each side: networks for small pictures, whose pixels
-/// are sharp, were found to lose by less. The numbers are in docs/performance.md, "Which decoder".
-const LEAST_SIDE: f64 = 256.0;
-
-/// By how much a picture may be reduced while it is decoded, along each side: 1, 4 or 8. To 1/2 the
-/// decoder gains nothing over the one for full pictures.
-///
-/// Ink is not: its strokes are measured pixel by pixel. Nor are CMYK pictures, whose inks are not
-/// linear in what is seen.
-pub(super) fn reduction(header: &Header, spec: &InputSpec) -> u32 {
-    if header.format != Format::Jpeg || header.cmyk || spec.framing == Framing::Ink {
-        return 1;
-    }
-    let shown = region((header.width, header.height), spec);
-    let spare = |side: f64, input: u32| side / (SPARE * f64::from(input)).max(LEAST_SIDE);
-    let spare = spare(shown.width, spec.width).min(spare(shown.height, spec.height));
-    [8, 4].into_iter().find(|&factor| f64::from(factor) <= spare).unwrap_or(1)
+/// `region` of a picture, which must be its centre, scaled and turned upright; all as stored in the
+/// file. Turning the small result is the same as turning the large picture first.
+pub(super) fn shrink_upright(raster: &Raster, header: &Header, spec: &InputSpec) -> Raster {
+    let (region, size) = stored_region(header, spec);
+    upright(resample(raster, region, size, spec.filter), header.orientation)
 }
 
-/// Cuts and scales `raster`, which is as stored in the file or reduced from it, and turns it
-/// upright. Regions are centred, so turning the small result is the same as turning the large
-/// picture first.
-pub(super) fn shrink_upright(
-    raster: Raster,
-    reduction: u32,
-    header: &Header,
-    spec: &InputSpec,
-) -> Raster {
+/// What the network sees of a picture, and the size that it gets, both as stored in the file, before
+/// EXIF orientation.
+pub(super) fn stored_region(header: &Header, spec: &InputSpec) -> (Region, (u32, u32)) {
     let mut stored = spec.clone();
     if swaps_sides(header.orientation) {
         std::mem::swap(&mut stored.width, &mut stored.height);
     }
-    // Not by the raster's size: its last column and row may stand for less than a whole pixel.
-    let Region { x, y, width, height } = region(header.stored_size(), &stored);
-    let factor = f64::from(reduction);
-    let region =
-        Region { x: x / factor, y: y / factor, width: width / factor, height: height / factor };
-    let small = resample(&raster, region, (stored.width, stored.height), spec.filter);
-    upright(small, header.orientation)
+    (region(header.stored_size(), &stored), stored.size())
 }
 
 /// Whether a picture's width becomes its height.

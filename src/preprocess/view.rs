@@ -15,7 +15,7 @@ pub fn view(
     background: [u8; 3],
     size: (u32, u32),
 ) -> Result<RgbImage, PictureError> {
-    let image = decode::decode(bytes, header, 1)?.image;
+    let image = decode::decode(bytes, header)?;
     let (raster, _) = convert::to_raster(image, Channels::Colour, background);
     let stored = match resize::swaps_sides(header.orientation) {
         true => (size.1, size.0),

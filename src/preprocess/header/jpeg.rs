@@ -60,6 +60,12 @@ pub(in super::super) fn check_scans(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// The first marker segment from `at` on: its marker, its payload, and where it ends.
+pub(in super::super) fn next_segment(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
+    let (marker, payload) = segment(bytes, at)?;
+    Some((marker, payload, at + 4 + payload.len() + fill_bytes(bytes, at)))
+}
+
 /// The marker at `at` and its payload without the length field. Where junk precedes the marker, as
 /// some cameras write it, it is skipped like the decoder does.
 fn segment(bytes: &[u8], at: usize) -> Option<(u8, &[u8])> {

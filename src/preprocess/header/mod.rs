@@ -15,7 +15,7 @@ use image::metadata::Orientation;
 
 use super::{Format, PictureError, Warning, decode, resize};
 
-pub(super) use jpeg::check_scans;
+pub(super) use jpeg::{check_scans, next_segment as jpeg_segment};
 
 /// Decoders' fixed needs: windows, tables, row buffers.
 const DECODER_BASE: u64 = 1 << 20;

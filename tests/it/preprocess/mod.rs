@@ -1,10 +1,10 @@
 //! From bytes to the network's input.
 
 mod broken;
+mod frequencies;
 mod ink;
 mod pillow;
 mod pipeline;
-mod reduced;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,86 @@
+//! A JPEG → a much smaller picture, straight from its frequencies.
+//!
+//! A JPEG stores blocks of 8×8 samples as the amounts of 64 cosines (ITU-T T.81, A.3.3). Decoding and
+//! resizing are both linear, so an output pixel is a weighted sum of those amounts, and a cosine's
+//! weight is the resize filter's product with it. A filter as wide as a block and wider has next to
+//! nothing to do with any but the slowest cosines: all others need not be turned into pixels, nor be
+//! read for more than their length. With all 64 the result would be that of decoding in full, but for
+//! the rounding in between.
+//!
+//! Only the common kind of file is read: baseline or extended Huffman coding, 8 bits, one scan, grey
+//! or YCbCr. All else, and whatever is not as it should be, is left to the decoder of full pictures.
+
+mod axis;
+mod entropy;
+mod huffman;
+mod markers;
+mod plane;
+
+use super::convert::Raster;
+use super::{Channels, Region};
+use plane::Plane;
+
+/// `region` of a JPEG, scaled to `size` (width, height); both as stored, before EXIF orientation. The
+/// filter is the antialiased bilinear one.
+///
+/// `None` if the file is of another kind, is broken, or is not much larger than `size`.
+pub(super) fn shrink(
+    bytes: &[u8],
+    region: Region,
+    size: (u32, u32),
+    channels: Channels,
+) -> Option<Raster> {
+    let picture = markers::read(bytes)?;
+    // Grey is the first component.
+    let wanted = picture.components.len().min(channels.count());
+    let scale = (region.width / f64::from(size.0)).min(region.height / f64::from(size.1));
+    if scale < FEWEST_BLOCKS * 8.0 {
+        return None;
+    }
+    let mut planes = Vec::with_capacity(wanted);
+    for (component, enough) in picture.components[..wanted].iter().zip(ENOUGH) {
+        let frequencies = frequencies(enough, scale, picture.steps(component)?)?;
+        planes.push(Plane::new(component, &picture, (region, size), frequencies)?);
+    }
+    entropy::decode(bytes, &picture, &mut planes)?;
+    let (width, height) = size;
+    let (channels, pixels) = match planes.as_slice() {
+        [y] => (Channels::Grey, y.samples().map(|y| quantise(y + LEVEL_SHIFT)).collect()),
+        [y, cb, cr] => (Channels::Colour, rgb(y, cb, cr)),
+        _ => return None,
+    };
+    Some(Raster { width, height, channels, pixels })
+}
+
+/// T.81 stores samples less this.
+const LEVEL_SHIFT: f32 = 128.0;
+
+/// Blocks to a pixel of the output, along a side, from which on it is faster than decoding in full.
+const FEWEST_BLOCKS: f64 = 0.7;
+/// Frequencies that count, times blocks to a pixel of the output: of brightness, and of colour, of
+/// which networks were found to need less. So many that the answers are those of decoding in full:
+/// docs/performance.md, "Straight from the frequencies".
+const ENOUGH: [f64; 3] = [3.5, 2.0, 2.0];
+
+/// How many of a block's eight frequencies count along each side, if `enough` do, and the picture
+/// shrinks by `scale`.
+fn frequencies(enough: f64, scale: f64, (across, down): (usize, usize)) -> Option<usize> {
+    let blocks = scale / (8 * across.max(down)) as f64;
+    plane::FREQUENCIES.into_iter().find(|&count| count as f64 >= enough / blocks)
+}
+
+/// `[H, W, 3]` (ITU-T T.871).
+fn rgb(y: &Plane, cb: &Plane, cr: &Plane) -> Vec<u8> {
+    let samples = y.samples().zip(cb.samples()).zip(cr.samples());
+    samples
+        .flat_map(|((y, cb), cr)| {
+            let y = y + LEVEL_SHIFT;
+            [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(quantise)
+        })
+        .collect()
+}
+
+/// Rounded and clipped.
+fn quantise(value: f32) -> u8 {
+    value.round() as u8
+}
