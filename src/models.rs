@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use crate::batching::{BatchConfig, Batcher};
 use crate::engine::{BoxError, EngineThread, Network};
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, folder};
+use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, Team, folder};
 use crate::service::{ModelInfo, ServedModel, Statistics};
 use crate::warm_up::BatchSizes;
 
@@ -42,6 +42,11 @@ pub struct Cpus {
 impl Cpus {
     pub fn new(threads: NonZeroUsize) -> Self {
         Self { threads, turn: Arc::default() }
+    }
+
+    /// Lets `team` run what the calling thread asks of libtorch from now on.
+    fn give_to(&self, team: Team) {
+        team.assemble(self.threads);
     }
 
     fn in_turn<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -101,16 +106,16 @@ impl Loader {
     ) -> impl FnMut() -> Result<ThreadNetwork, BoxError> + Send + 'static {
         let Self { precision, batching, cpus, .. } = self.clone();
         move || {
-            // A setting of the thread, not of the process.
-            tch::set_num_threads(i32::try_from(cpus.threads.get()).unwrap_or(i32::MAX));
+            cpus.give_to(Team::All);
             let precision = built.get().map(|built: &Built| built.precision).or(precision);
             let classifier = cpus.in_turn(|| match precision {
                 Some(precision) => Classifier::new(&folder, precision),
                 None => Classifier::fastest(&folder),
             })?;
             // Turn by turn: a reload shall not hold up those that serve for longer than a batch.
-            let run = |size| {
+            let run = |size, team| {
                 cpus.in_turn(|| {
+                    cpus.give_to(team);
                     let started = Instant::now();
                     classifier.check_golden(&folder, size).map(|()| started.elapsed())
                 })
@@ -139,7 +144,8 @@ impl Network for ThreadNetwork {
     fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
         self.cpus.in_turn(|| {
             let mut predictions = Vec::with_capacity(batch.len());
-            for part in self.sizes.split(batch) {
+            for (part, team) in self.sizes.split(batch) {
+                self.cpus.give_to(team);
                 predictions.append(&mut self.classifier.infer(part)?);
             }
             Ok(predictions)

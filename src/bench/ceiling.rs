@@ -11,14 +11,15 @@ use super::results::{Quantity, percentile};
 use super::usage::Usage;
 use crate::model::network::Layout;
 use crate::model::trial::{Trial, multiplication_rate};
-use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample};
+use crate::model::{Classifier, ModelFolder, Pixels, Precision, Sample, Team};
 use crate::preprocess::{Header, InputSpec, PictureError, Prepared, prepare};
 use crate::threads::Threads;
+use crate::warm_up::BatchSizes;
 
 /// Batch sizes of the forward pass.
 pub const BATCHES: [usize; 5] = [1, 8, 32, 64, 128];
 /// Pictures that the batched pipeline decodes and runs at once: the server's largest batch.
-const AT_ONCE: usize = 32;
+const AT_ONCE: NonZeroUsize = NonZeroUsize::new(32).expect("not zero");
 /// Any payload of ours is smaller.
 const MAX_PIXELS: u64 = 50_000_000;
 
@@ -51,8 +52,9 @@ pub struct Ceiling {
     /// In a forward pass, as the definition of convolution has it.
     multiplications: u64,
     classifier: Classifier,
+    sizes: BatchSizes,
     trials: Vec<(&'static str, Trial)>,
-    decoders: NonZeroUsize,
+    threads: Threads,
 }
 
 impl Ceiling {
@@ -68,13 +70,15 @@ impl Ceiling {
         let channels = spec.channels.count() as u32;
         let multiplications =
             folder.architecture.multiplications(channels, spec.width, spec.height)?;
-        Ok(Self {
-            spec,
-            multiplications,
-            classifier: Classifier::new(folder, precision)?,
-            trials,
-            decoders: threads.decode,
-        })
+        let classifier = Classifier::new(folder, precision)?;
+        let run = |size, team: Team| {
+            team.assemble(threads.inference);
+            let started = Instant::now();
+            classifier.check_golden(folder, size).map(|()| started.elapsed())
+        };
+        let sizes = BatchSizes::warm_up(AT_ONCE, run)?;
+        Team::All.assemble(threads.inference);
+        Ok(Self { spec, multiplications, classifier, sizes, trials, threads })
     }
 
     pub fn multiplications(&self) -> u64 {
@@ -127,7 +131,16 @@ impl Ceiling {
     }
 
     pub fn one(&self, file: &[u8]) -> anyhow::Result<()> {
-        self.classifier.infer(&[pixels(file, &self.spec, prepare)?])?;
+        self.infer(&[pixels(file, &self.spec, prepare)?])
+    }
+
+    /// As the service runs a batch.
+    fn infer(&self, batch: &[Sample]) -> anyhow::Result<()> {
+        for (part, team) in self.sizes.split(batch) {
+            team.assemble(self.threads.inference);
+            self.classifier.infer(part)?;
+        }
+        Team::All.assemble(self.threads.inference);
         Ok(())
     }
 
@@ -138,10 +151,10 @@ impl Ceiling {
         duration: Duration,
     ) -> anyhow::Result<Vec<(Quantity, f64)>> {
         // A dozen large photographs at once are as good as a full batch and fit in the time.
-        let size = if payload.files[0].len() > 1 << 20 { 8 } else { AT_ONCE };
+        let size = if payload.files[0].len() > 1 << 20 { 8 } else { AT_ONCE.get() };
         let files: Vec<_> = payload.files.iter().cycle().take(size).collect();
         let batch = || {
-            self.classifier.infer(&self.decoded(&files)?)?;
+            self.infer(&self.decoded(&files)?)?;
             Ok(())
         };
         batch()?;
@@ -156,7 +169,7 @@ impl Ceiling {
             files.iter().map(|file| pixels(file, spec, prepare)).collect()
         };
         thread::scope(|scope| {
-            let shares = files.chunks(files.len().div_ceil(self.decoders.get()));
+            let shares = files.chunks(files.len().div_ceil(self.threads.decode.get()));
             let threads: Vec<_> = shares.map(|share| scope.spawn(move || decode(share))).collect();
             let mut samples = Vec::with_capacity(files.len());
             for thread in threads {

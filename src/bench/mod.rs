@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use crate::model::{ModelFolder, Precision, folder, trial};
+use crate::model::{ModelFolder, Precision, Team, folder};
 use crate::preprocess::{prepare, prepare_in_full};
 use crate::threads::Threads;
 use ceiling::{BATCHES, Ceiling, kernels};
@@ -73,7 +73,7 @@ pub fn run(plan: &Plan, progress: impl Fn(&str)) -> anyhow::Result<Report> {
     let payloads = payload::all()?;
     progress("starting the server");
     let server = Server::start(&plan.models, plan.precision)?;
-    trial::set_threads(plan.threads.inference);
+    Team::All.assemble(plan.threads.inference);
     let (ceilings, results) = (BTreeMap::new(), Results::default());
     let mut bench = Bench { server, peer: plan.peer.clone(), payloads, ceilings, results };
     for model in &folders {

@@ -3,7 +3,6 @@
 use super::classifier::ClassifierError;
 use super::folder::ModelFolder;
 use super::network::{Layout, Network, Precision, channels_last};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
@@ -61,9 +60,4 @@ pub fn multiplication_rate(duration: Duration) -> Result<f64, ClassifierError> {
         best = best.min(begun.elapsed());
     }
     Ok((SIDE * SIDE * SIDE) as f64 / best.as_secs_f64())
-}
-
-/// How many threads of libtorch work for the calling thread.
-pub fn set_threads(threads: NonZeroUsize) {
-    tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));
 }
