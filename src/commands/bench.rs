@@ -11,7 +11,8 @@ use std::num::NonZeroUsize;
 /// Measure the service, and the ceiling that the machine sets
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The service runs as a process of its own on the loopback interface, with the defaults of `serve`.
+The service runs as a process of its own on the loopback interface, with the defaults of `serve` but
+for the precision.
 Let the machine be quiet. It takes two to four minutes for each model.
 
 Examples:
@@ -25,7 +26,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
     /// Arithmetic of the served networks
-    #[arg(long, value_name = "KIND", default_value = "f32")]
+    #[arg(long, value_name = "KIND", default_value = "auto")]
     precision: PrecisionChoice,
     /// How often everything is measured
     #[arg(long, value_name = "COUNT", default_value = "3")]

@@ -14,6 +14,7 @@ mod fused;
 pub mod golden;
 pub mod manifest;
 pub mod network;
+pub(crate) mod pooling;
 pub mod preset;
 mod rows;
 mod team;

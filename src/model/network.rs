@@ -2,6 +2,7 @@
 
 use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
 use super::fused::{Activation, Fused};
+use super::pooling::{average_pool, max_pool, max_pool_of_bits};
 use super::rows;
 use super::weights::Weights;
 use super::winograd::{self, Winograd};
@@ -92,6 +93,8 @@ enum Step {
     WinogradConv(Convolution),
     Relu,
     MaxPool(Pool),
+    /// Of bf16 that ReLU has been at.
+    MaxPoolOfBits(Pool),
     AveragePool(Pool),
 }
 
@@ -145,6 +148,7 @@ impl Network {
         let mut convolutions = weights.convolutions.iter();
         let mut layers = architecture.layers.iter().zip(inputs).peekable();
         let mut steps = Vec::new();
+        let mut positive = false;
         while let Some((layer, size)) = layers.next() {
             steps.push(match *layer {
                 Layer::Conv { stride, padding, .. } => {
@@ -152,6 +156,7 @@ impl Network {
                         .next()
                         .ok_or_else(|| TchError::Shape("fewer weights than layers".into()))?;
                     let relu = layers.next_if(|(next, _)| matches!(next, Layer::Relu));
+                    positive = relu.is_some();
                     let convolution = Convolution {
                         weight: weight.f_to_kind(precision.kind())?,
                         bias: bias.f_to_kind(precision.kind())?,
@@ -162,6 +167,11 @@ impl Network {
                     convolution.laid_out((layout, size), &operators)?
                 }
                 Layer::Relu => Step::Relu,
+                Layer::MaxPool(pool)
+                    if positive && (precision, layout) == (Precision::Bf16, Layout::Served) =>
+                {
+                    Step::MaxPoolOfBits(pool)
+                }
                 Layer::MaxPool(pool) => Step::MaxPool(pool),
                 Layer::AveragePool(pool) => Step::AveragePool(pool),
                 Layer::Dropout { .. } => continue,
@@ -200,6 +210,7 @@ impl Step {
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),
+            Self::MaxPoolOfBits(pool) => max_pool_of_bits(x, *pool),
             Self::AveragePool(pool) => average_pool(x, *pool),
         }
     }
@@ -284,16 +295,6 @@ pub fn read_scores(maps: &Tensor, head: Head) -> Result<Scores, TchError> {
 
 fn mean_over_positions(maps: &Tensor) -> Result<Tensor, TchError> {
     maps.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)
-}
-
-pub(crate) fn max_pool(x: &Tensor, Pool { kernel, stride }: Pool) -> Result<Tensor, TchError> {
-    let (kernel, stride) = (i64::from(kernel), i64::from(stride));
-    x.f_max_pool2d([kernel; 2], [stride; 2], [0; 2], [1; 2], true)
-}
-
-pub(crate) fn average_pool(x: &Tensor, Pool { kernel, stride }: Pool) -> Result<Tensor, TchError> {
-    let (kernel, stride) = (i64::from(kernel), i64::from(stride));
-    x.f_avg_pool2d([kernel; 2], [stride; 2], [0; 2], true, true, None)
 }
 
 /// The same `[A, B, C, D]` values, laid out in memory as `[A, C, D, B]`.

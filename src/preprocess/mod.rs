@@ -4,9 +4,9 @@
 //! admission happens between it and [`prepare`]. No tch and no axum in here.
 //!
 //! # The pipeline
-//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. A large JPEG
-//!    is decoded at 1/4 or 1/8 of its size, if 1.5 times the network's input and 256 pixels on each
-//!    side are left for step 4: what is dropped would be averaged out there.
+//! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. Most JPEGs
+//!    of 5.6 times the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
+//!    straight from the file's frequencies.
 //! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
 //!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
 //! 3. A grey network gets ITU-R 601-2 luma, in Pillow's fixed point.

@@ -1,4 +1,4 @@
-//! Whether the fast paths answer as the plain one: reduced decoding, packed weights, Winograd's
+//! Whether the fast paths answer as the plain one: JPEGs shrunk by their frequencies, packed weights, Winograd's
 //! algorithm and bf16 beside all pixels and plain f32.
 
 use super::listing::Item;

@@ -2,7 +2,8 @@
 
 use super::convolution::{After, Convolution, Geometry};
 use crate::model::architecture::{Architecture, ConvShape, Head, Layer};
-use crate::model::network::{Precision, average_pool, max_pool};
+use crate::model::network::Precision;
+use crate::model::pooling::{average_pool, max_pool};
 use crate::model::weights::Weights;
 use crate::model::winograd::Winograd;
 use tch::{Kind, TchError, Tensor};

@@ -43,7 +43,7 @@ fn assert_somewhere(region: Region) {
     assert!(height.is_finite() && height > 0.0, "{region:?}");
 }
 
-/// As for photographs. JPEGs of eight times the size, or sixteen times, are decoded at a part of theirs.
+/// As for photographs. JPEGs of six times the size and more are not decoded in full.
 fn colour(width: u32, height: u32) -> InputSpec {
     InputSpec {
         width,

@@ -2,6 +2,22 @@
 
 use std::f64::consts::PI;
 
+/// Both sides of a component.
+pub(super) struct Axes {
+    pub horizontal: Axis,
+    pub vertical: Axis,
+    /// How many count of each block, along each side.
+    pub frequencies: usize,
+}
+
+impl Axes {
+    pub(super) fn new(horizontal: Side, vertical: Side, frequencies: usize) -> Self {
+        let [horizontal, vertical] =
+            [horizontal, vertical].map(|side| Axis::new(side, frequencies));
+        Self { horizontal, vertical, frequencies }
+    }
+}
+
 /// What each output pixel is made of.
 pub(super) struct Axis {
     pub reaches: Vec<Reach>,
@@ -33,7 +49,7 @@ pub(super) struct Side {
 }
 
 impl Axis {
-    pub(super) fn new(side: Side, frequencies: usize) -> Self {
+    fn new(side: Side, frequencies: usize) -> Self {
         let cosines = cosines(side.step, frequencies);
         let mut axis = Self { reaches: Vec::new(), frequencies, weights: Vec::new() };
         for output in 0..side.outputs {

@@ -69,12 +69,12 @@ pub(super) fn read(bytes: &[u8]) -> Option<Picture> {
         restart_interval: 0,
         scan: 0,
     };
-    let mut quantisers = [None; 4];
+    let (mut quantisers, mut codes) = ([None; 4], [[None; 4]; 2]);
     let mut at = 2;
     loop {
         let (marker, segment, end) = jpeg_segment(bytes, at)?;
         match marker {
-            0xC4 => huffman_tables(segment, &mut picture)?,
+            0xC4 => huffman_tables(segment, &mut codes)?,
             0xC0 | 0xC1 if picture.components.is_empty() => frame(segment, &mut picture)?,
             0xC0..=0xCF => return None,
             0xDB => quantisation_tables(segment, &mut quantisers)?,
@@ -84,7 +84,11 @@ pub(super) fn read(bytes: &[u8]) -> Option<Picture> {
                 for component in &mut picture.components {
                     component.quantisers = (*quantisers.get(component.quantisation)?)?;
                 }
-                return Some(Picture { scan: end, ..picture });
+                let table = |codes: Option<Codes>| {
+                    codes.and_then(|(counts, symbols)| Table::new(counts, symbols))
+                };
+                let [dc, ac] = codes.map(|codes| codes.map(table));
+                return Some(Picture { scan: end, dc, ac, ..picture });
             }
             0xEE if !is_ycbcr(segment) => return None,
             _ => {}
@@ -143,7 +147,12 @@ fn quantisation_tables(mut segment: &[u8], tables: &mut [Option<[u16; 64]>; 4]) 
             }
             1 => {
                 let (values, rest) = rest.split_first_chunk::<128>()?;
-                (std::array::from_fn(|at| u16::from_be_bytes([values[2 * at], values[2 * at + 1]])), rest)
+                (
+                    std::array::from_fn(|at| {
+                        u16::from_be_bytes([values[2 * at], values[2 * at + 1]])
+                    }),
+                    rest,
+                )
             }
             _ => return None,
         };
@@ -153,17 +162,20 @@ fn quantisation_tables(mut segment: &[u8], tables: &mut [Option<[u16; 64]>; 4]) 
     Some(())
 }
 
-fn huffman_tables(mut segment: &[u8], picture: &mut Picture) -> Option<()> {
+/// How many codes there are of each length, and their symbols.
+type Codes<'a> = (&'a [u8; 16], &'a [u8]);
+
+/// Of dc and of ac coefficients. Tables are made of the last ones only: a file may have very many.
+fn huffman_tables<'a>(
+    mut segment: &'a [u8],
+    codes: &mut [[Option<Codes<'a>>; 4]; 2],
+) -> Option<()> {
     while let Some((&first, rest)) = segment.split_first() {
         let (counts, rest) = rest.split_first_chunk::<16>()?;
         let symbols = counts.iter().map(|&count| usize::from(count)).sum();
         let (symbols, rest) = rest.split_at_checked(symbols)?;
-        let tables = match first >> 4 {
-            0 => &mut picture.dc,
-            1 => &mut picture.ac,
-            _ => return None,
-        };
-        *tables.get_mut(usize::from(first & 15))? = Some(Table::new(counts, symbols)?);
+        let codes = codes.get_mut(usize::from(first >> 4))?;
+        *codes.get_mut(usize::from(first & 15))? = Some((counts, symbols));
         segment = rest;
     }
     Some(())

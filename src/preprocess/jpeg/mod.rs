@@ -16,8 +16,12 @@ mod huffman;
 mod markers;
 mod plane;
 
+use std::rc::Rc;
+
 use super::convert::Raster;
 use super::{Channels, Region};
+use axis::{Axes, Side};
+use markers::Component;
 use plane::Plane;
 
 /// `region` of a JPEG, scaled to `size` (width, height); both as stored, before EXIF orientation. The
@@ -31,16 +35,27 @@ pub(super) fn shrink(
     channels: Channels,
 ) -> Option<Raster> {
     let picture = markers::read(bytes)?;
-    // Grey is the first component.
-    let wanted = picture.components.len().min(channels.count());
     let scale = (region.width / f64::from(size.0)).min(region.height / f64::from(size.1));
     if scale < FEWEST_BLOCKS * 8.0 {
         return None;
     }
-    let mut planes = Vec::with_capacity(wanted);
-    for (component, enough) in picture.components[..wanted].iter().zip(ENOUGH) {
-        let frequencies = frequencies(enough, scale, picture.steps(component)?)?;
-        planes.push(Plane::new(component, &picture, (region, size), frequencies)?);
+    let axes = |component: &Component, enough| {
+        let (across, down) = picture.steps(component)?;
+        let frequencies = frequencies(enough, scale / (8 * across.max(down)) as f64)?;
+        let side = |length, shown, outputs, step| Side { length, shown, outputs, step };
+        let horizontal = side(picture.width, (region.x, region.width), size.0, across);
+        let vertical = side(picture.height, (region.y, region.height), size.1, down);
+        Some(Rc::new(Axes::new(horizontal, vertical, frequencies)))
+    };
+    // Grey is the first component.
+    let wanted = picture.components.len().min(channels.count());
+    let [brightness, colours @ ..] = picture.components.get(..wanted)? else { return None };
+    let units = picture.units().0;
+    let mut planes = vec![Plane::new(brightness, units, axes(brightness, ENOUGH)?)];
+    if let [blue, red] = colours {
+        (blue.blocks == red.blocks).then_some(())?;
+        let axes = axes(blue, ENOUGH_OF_COLOUR)?;
+        planes.extend([blue, red].map(|colour| Plane::new(colour, units, Rc::clone(&axes))));
     }
     entropy::decode(bytes, &picture, &mut planes)?;
     let (width, height) = size;
@@ -57,15 +72,15 @@ const LEVEL_SHIFT: f32 = 128.0;
 
 /// Blocks to a pixel of the output, along a side, from which on it is faster than decoding in full.
 const FEWEST_BLOCKS: f64 = 0.7;
-/// Frequencies that count, times blocks to a pixel of the output: of brightness, and of colour, of
-/// which networks were found to need less. So many that the answers are those of decoding in full:
-/// docs/performance.md, "Straight from the frequencies".
-const ENOUGH: [f64; 3] = [3.5, 2.0, 2.0];
+/// Frequencies that count, times blocks to a pixel of the output. So many that the answers are those of
+/// decoding in full: docs/performance.md, "Straight from the frequencies".
+const ENOUGH: f64 = 3.5;
+/// Of colour, networks were found to need less.
+const ENOUGH_OF_COLOUR: f64 = 2.0;
 
-/// How many of a block's eight frequencies count along each side, if `enough` do, and the picture
-/// shrinks by `scale`.
-fn frequencies(enough: f64, scale: f64, (across, down): (usize, usize)) -> Option<usize> {
-    let blocks = scale / (8 * across.max(down)) as f64;
+/// How many of a block's eight frequencies count along each side, if `enough` do, and there are so many
+/// `blocks` to a pixel of the output.
+fn frequencies(enough: f64, blocks: f64) -> Option<usize> {
     plane::FREQUENCIES.into_iter().find(|&count| count as f64 >= enough / blocks)
 }
 

@@ -1,8 +1,9 @@
 //! One component, on its way from frequencies to the small picture's samples.
 
-use super::super::Region;
-use super::axis::{Axis, Side};
-use super::markers::{Component, Picture, ZIGZAG};
+use std::rc::Rc;
+
+use super::axis::{Axes, Axis, Reach};
+use super::markers::{Component, ZIGZAG};
 
 /// Room for the 64 coefficients of a block, in the file's order, and for as many that can't be.
 pub(super) const PLACES: usize = 128;
@@ -12,9 +13,7 @@ pub(super) const FREQUENCIES: [usize; 4] = [2, 3, 4, 6];
 
 /// Takes blocks row by row, and sums up what they give to each output.
 pub(super) struct Plane {
-    horizontal: Axis,
-    vertical: Axis,
-    frequencies: usize,
+    axes: Rc<Axes>,
     kept: Vec<Kept>,
     /// `[rows of blocks in a unit, blocks, frequencies down, frequencies across]`, dequantised.
     blocks: Vec<f32>,
@@ -38,39 +37,21 @@ struct Kept {
 }
 
 impl Plane {
-    /// For what `region` of `picture` gives to an output of `size` (width, height).
-    pub(super) fn new(
-        component: &Component,
-        picture: &Picture,
-        (region, (width, height)): (Region, (u32, u32)),
-        frequencies: usize,
-    ) -> Option<Self> {
-        let (across, down) = picture.steps(component)?;
-        let columns = picture.units().0 * component.blocks.0;
-        let horizontal = Side {
-            length: picture.width,
-            shown: (region.x, region.width),
-            outputs: width,
-            step: across,
-        };
-        let vertical = Side {
-            length: picture.height,
-            shown: (region.y, region.height),
-            outputs: height,
-            step: down,
-        };
-        let (width, height) = (width as usize, height as usize);
-        Some(Self {
-            horizontal: Axis::new(horizontal, frequencies),
-            vertical: Axis::new(vertical, frequencies),
-            frequencies,
-            kept: kept(frequencies, &component.quantisers),
-            blocks: vec![0.0; component.blocks.1 * columns * frequencies * frequencies],
+    /// Of a component with `blocks` (across, down) in a minimum coded unit, and `units` of those in a
+    /// row.
+    pub(super) fn new(component: &Component, units: usize, axes: Rc<Axes>) -> Self {
+        let Axes { horizontal, vertical, frequencies } = &*axes;
+        let (width, height) = (horizontal.reaches.len(), vertical.reaches.len());
+        let (columns, square) = (units * component.blocks.0, frequencies * frequencies);
+        Self {
+            kept: kept(*frequencies, &component.quantisers),
+            blocks: vec![0.0; component.blocks.1 * columns * square],
             columns,
             done: 0,
             line: vec![0.0; width * frequencies],
             sums: vec![0.0; width * height],
-        })
+            axes,
+        }
     }
 
     /// How many coefficients of a block, in the file's order, it needs to know.
@@ -80,7 +61,7 @@ impl Plane {
 
     /// Takes the block at (row in the unit, column in the picture).
     pub(super) fn put(&mut self, (row, column): (usize, usize), values: &[i32; PLACES]) {
-        let square = self.frequencies * self.frequencies;
+        let square = self.axes.frequencies * self.axes.frequencies;
         let start = (row * self.columns + column) * square;
         let block = &mut self.blocks[start..][..square];
         for &Kept { place, index, quantiser } in &self.kept {
@@ -90,7 +71,7 @@ impl Plane {
 
     /// Sums up a row of minimum coded units that is complete.
     pub(super) fn end_row(&mut self) {
-        match self.frequencies {
+        match self.axes.frequencies {
             2 => self.sum_row::<2>(),
             3 => self.sum_row::<3>(),
             4 => self.sum_row::<4>(),
@@ -99,17 +80,18 @@ impl Plane {
     }
 
     fn sum_row<const F: usize>(&mut self) {
-        let width = self.horizontal.reaches.len();
+        let Axes { horizontal, vertical, .. } = &*self.axes;
+        let width = horizontal.reaches.len();
         for blocks in self.blocks.chunks(self.columns * F * F) {
-            let reaches = self.vertical.reaches.iter().enumerate();
-            let here = |reach: &super::axis::Reach| (reach.first..reach.end).contains(&self.done);
+            let reaches = vertical.reaches.iter().enumerate();
+            let here = |reach: &Reach| (reach.first..reach.end).contains(&self.done);
             let mut summed = false;
             for (row, reach) in reaches.filter(|(_, reach)| here(reach)) {
                 if !summed {
-                    across::<F>(&self.horizontal, blocks, &mut self.line);
+                    across::<F>(horizontal, blocks, &mut self.line);
                     summed = true;
                 }
-                let weights = &self.vertical.weights(*reach)[(self.done - reach.first) * F..];
+                let weights = &vertical.weights(*reach)[(self.done - reach.first) * F..];
                 let weights: &[f32; F] = weights.first_chunk().expect("one for each frequency");
                 let sums = &mut self.sums[row * width..][..width];
                 for (sum, line) in sums.iter_mut().zip(self.line.as_chunks::<F>().0) {
