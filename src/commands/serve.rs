@@ -32,6 +32,7 @@ Examples:
 pub fn run(Args { config, log }: Args) -> anyhow::Result<()> {
     config.check()?;
     memory::share_one_heap();
+    memory::give_back_regularly()?;
     telemetry::init(&log, "info")?;
     let threads = config.backend.threads();
     tracing::info!("{threads}");

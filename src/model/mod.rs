@@ -9,6 +9,7 @@
 pub mod architecture;
 pub mod caffe;
 pub mod classifier;
+mod convolution;
 pub mod folder;
 mod fused;
 pub mod golden;

@@ -1,11 +1,11 @@
 //! The forward pass of a served network: convolutions, ReLU and pooling in inference mode.
 
 use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
-use super::fused::{Activation, Fused};
+use super::convolution::{Convolution, Operators};
+use super::fused::Activation;
 use super::pooling::{average_pool, max_pool, max_pool_of_bits};
 use super::rows;
 use super::weights::Weights;
-use super::winograd::{self, Winograd};
 use tch::{Kind, TchError, Tensor};
 
 /// Arithmetic of the forward pass. Class maps are pooled in f32 either way.
@@ -50,9 +50,6 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// Weights are packed for batches of this size. oneDNN was seen to want the same order for all.
-const PACKING_BATCH: i64 = 8;
-
 /// Memory order of weights and activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -77,15 +74,8 @@ pub struct Network {
     precision: Precision,
 }
 
-/// What libtorch's C interface lacks.
 #[derive(Debug)]
-struct Operators {
-    fused: Fused,
-    winograd: Winograd,
-}
-
-#[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Conv(Convolution),
     FusedConv(Convolution),
     /// Of gathered rows; kernel and padding are those of the gathering.
@@ -96,16 +86,6 @@ enum Step {
     /// Of bf16 that ReLU has been at.
     MaxPoolOfBits(Pool),
     AveragePool(Pool),
-}
-
-/// A convolution and what follows it.
-#[derive(Debug)]
-struct Convolution {
-    weight: Tensor,
-    bias: Tensor,
-    stride: i64,
-    padding: i64,
-    activation: Activation,
 }
 
 /// What the head makes of a batch of class maps.
@@ -141,7 +121,7 @@ impl Network {
         size: (u32, u32),
         (precision, layout): (Precision, Layout),
     ) -> Result<Self, TchError> {
-        let operators = Operators { fused: Fused::load()?, winograd: Winograd::new()? };
+        let operators = Operators::load()?;
         let too_small = |error: ArchitectureError| TchError::Shape(error.to_string());
         let outputs = architecture.sizes(size.0, size.1).map_err(too_small)?;
         let inputs = std::iter::once(size).chain(outputs);
@@ -157,13 +137,11 @@ impl Network {
                         .ok_or_else(|| TchError::Shape("fewer weights than layers".into()))?;
                     let relu = layers.next_if(|(next, _)| matches!(next, Layer::Relu));
                     positive = relu.is_some();
-                    let convolution = Convolution {
-                        weight: weight.f_to_kind(precision.kind())?,
-                        bias: bias.f_to_kind(precision.kind())?,
-                        stride: stride.into(),
-                        padding: padding.into(),
-                        activation: relu.map_or(Activation::None, |_| Activation::Relu),
-                    };
+                    let activation = relu.map_or(Activation::None, |_| Activation::Relu);
+                    let kind = precision.kind();
+                    let values = (weight.f_to_kind(kind)?, bias.f_to_kind(kind)?);
+                    let settings = [stride, padding].map(i64::from);
+                    let convolution = Convolution::new(values, settings, activation);
                     convolution.laid_out((layout, size), &operators)?
                 }
                 Layer::Relu => Step::Relu,
@@ -203,76 +181,12 @@ impl Step {
             Self::RowConv(convolution, gathering) => {
                 convolution.run_fused(&rows::gather(x, *gathering)?, operators)
             }
-            Self::WinogradConv(Convolution { weight, bias, padding, activation, .. }) => {
-                let mut y = operators.winograd.convolve(x, weight, *padding)?;
-                activation.apply(y.f_add_(&bias.f_view([-1, 1, 1])?)?)
-            }
+            Self::WinogradConv(convolution) => convolution.run_winograd(x, operators),
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),
             Self::MaxPoolOfBits(pool) => max_pool_of_bits(x, *pool),
             Self::AveragePool(pool) => average_pool(x, *pool),
-        }
-    }
-}
-
-impl Convolution {
-    /// `self` has a weight as it is stored, `[filters, channels, kernel, kernel]`. `size` is width
-    /// and height of what it will convolve.
-    fn laid_out(
-        self,
-        (layout, size): (Layout, (u32, u32)),
-        operators: &Operators,
-    ) -> Result<Step, TchError> {
-        if layout == Layout::Planar {
-            return Ok(Step::Conv(self));
-        }
-        let weight = channels_last(&self.weight)?;
-        if layout == Layout::ChannelsLast {
-            return Ok(Step::Conv(Self { weight, ..self }));
-        }
-        let shortened = layout == Layout::Served && self.weight.kind() == Kind::Float;
-        if shortened && winograd::pays(&weight.size(), self.stride) {
-            let weight = operators.winograd.transform(&weight)?;
-            return Ok(Step::WinogradConv(Self { weight, ..self }));
-        }
-        if shortened && rows::pays(&weight.size(), self.stride) {
-            let gathering = [weight.size4()?.2, self.padding];
-            let sides = rows::gathered(size, gathering);
-            let columns = Self { weight: rows::columns(&weight)?, padding: 0, ..self };
-            return Ok(Step::RowConv(columns.packed(sides, operators)?, gathering));
-        }
-        let sides = [size.0, size.1].map(i64::from);
-        Ok(Step::FusedConv(self.packed(sides, operators)?))
-    }
-
-    /// For inputs of this width and height.
-    fn packed(self, [width, height]: [i64; 2], operators: &Operators) -> Result<Self, TchError> {
-        let weight = channels_last(&self.weight)?;
-        let input = [PACKING_BATCH, weight.size4()?.1, height, width];
-        let weight = operators.fused.pack(&weight, [self.stride, self.padding], input)?;
-        Ok(Self { weight, ..self })
-    }
-
-    /// With a packed weight.
-    fn run_fused(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
-        let Self { weight, bias, stride, padding, activation } = self;
-        operators.fused.convolve(x, (weight, bias), [*stride, *padding], *activation)
-    }
-
-    fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        let y = x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1; 2], 1)?;
-        self.activation.apply(y)
-    }
-}
-
-impl Activation {
-    /// Overwrites `x`.
-    fn apply(self, mut x: Tensor) -> Result<Tensor, TchError> {
-        match self {
-            Self::None => Ok(x),
-            Self::Relu => x.f_relu_(),
         }
     }
 }

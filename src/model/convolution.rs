@@ -1,0 +1,169 @@
+//! A convolution of a served network, in the memory order that it runs fastest in.
+
+use super::fused::{Activation, Fused};
+use super::network::{Layout, Step, channels_last};
+use super::rows;
+use super::winograd::{self, Winograd};
+use std::time::Instant;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Weights are packed for batches of this size. oneDNN mostly wants the same order for all.
+const PACKING_BATCH: i64 = 8;
+/// Sizes for which it may want another, the largest first.
+const SMALL_BATCHES: [i64; 2] = [4, 1];
+/// How much slower packed weights are, where they have to be reordered in every call. It was up to 200
+/// times; where nothing is to be reordered they are faster.
+const REORDERED: u32 = 3;
+
+/// What libtorch's C interface lacks.
+#[derive(Debug)]
+pub(super) struct Operators {
+    fused: Fused,
+    winograd: Winograd,
+}
+
+impl Operators {
+    pub(super) fn load() -> Result<Self, TchError> {
+        Ok(Self { fused: Fused::load()?, winograd: Winograd::new()? })
+    }
+}
+
+/// A convolution and what follows it.
+#[derive(Debug)]
+pub(super) struct Convolution {
+    weight: Tensor,
+    bias: Tensor,
+    stride: i64,
+    padding: i64,
+    activation: Activation,
+    /// A weight that is not packed, and the largest batch that it is for.
+    small: Option<(Tensor, i64)>,
+}
+
+impl Convolution {
+    /// Of a weight as it is stored, `[filters, channels, kernel, kernel]`, and a bias of the same kind.
+    pub(super) fn new(
+        (weight, bias): (Tensor, Tensor),
+        [stride, padding]: [i64; 2],
+        activation: Activation,
+    ) -> Self {
+        Self { weight, bias, stride, padding, activation, small: None }
+    }
+
+    /// `self` has a weight as it is stored, `[filters, channels, kernel, kernel]`. `size` is width
+    /// and height of what it will convolve.
+    pub(super) fn laid_out(
+        self,
+        (layout, size): (Layout, (u32, u32)),
+        operators: &Operators,
+    ) -> Result<Step, TchError> {
+        if layout == Layout::Planar {
+            return Ok(Step::Conv(self));
+        }
+        let weight = channels_last(&self.weight)?;
+        if layout == Layout::ChannelsLast {
+            return Ok(Step::Conv(Self { weight, ..self }));
+        }
+        let shortened = layout == Layout::Served && self.weight.kind() == Kind::Float;
+        if shortened && winograd::pays(&weight.size(), self.stride) {
+            let weight = operators.winograd.transform(&weight)?;
+            return Ok(Step::WinogradConv(Self { weight, ..self }));
+        }
+        if shortened && rows::pays(&weight.size(), self.stride) {
+            let gathering = [weight.size4()?.2, self.padding];
+            let sides = rows::gathered(size, gathering);
+            let columns = Self { weight: rows::columns(&weight)?, padding: 0, ..self };
+            return Ok(Step::RowConv(columns.packed(sides, operators)?, gathering));
+        }
+        let sides = [size.0, size.1].map(i64::from);
+        Ok(Step::FusedConv(self.packed(sides, operators)?))
+    }
+
+    /// For inputs of this width and height.
+    fn packed(self, [width, height]: [i64; 2], operators: &Operators) -> Result<Self, TchError> {
+        let plain = channels_last(&self.weight)?;
+        let input = |batch| [batch, plain.size()[1], height, width];
+        let (settings, batch) = ([self.stride, self.padding], PACKING_BATCH);
+        let weight = operators.fused.pack(&plain, settings, input(batch))?;
+        let mut packed = Self { weight, ..self };
+        for batch in SMALL_BATCHES {
+            let x = Tensor::f_zeros(input(batch), (plain.kind(), Device::Cpu))?;
+            let x = channels_last(&x)?;
+            if packed.is_reordered(&x, &plain, operators)? {
+                packed.small = Some((plain, batch));
+                break;
+            }
+        }
+        Ok(packed)
+    }
+
+    /// Whether the packed weight is in the wrong order for `x`, be it for one thread or for all.
+    fn is_reordered(
+        &self,
+        x: &Tensor,
+        plain: &Tensor,
+        operators: &Operators,
+    ) -> Result<bool, TchError> {
+        let all = tch::get_num_threads();
+        let timed = |weight| {
+            // The first run makes the kernel.
+            let _ = self.convolve(x, weight, operators)?;
+            let started = Instant::now();
+            let _ = self.convolve(x, weight, operators)?;
+            Ok::<_, TchError>(started.elapsed())
+        };
+        let compare = |threads| {
+            tch::set_num_threads(threads);
+            Ok::<_, TchError>(timed(&self.weight)? > REORDERED * timed(plain)?)
+        };
+        let found = compare(1).and_then(|one| Ok(one || compare(all)?));
+        tch::set_num_threads(all);
+        found
+    }
+
+    /// With a packed weight.
+    pub(super) fn run_fused(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
+        let batch = x.size().first().copied().unwrap_or_default();
+        let weight = match &self.small {
+            Some((plain, largest)) if batch <= *largest => plain,
+            _ => &self.weight,
+        };
+        self.convolve(x, weight, operators)
+    }
+
+    fn convolve(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        operators: &Operators,
+    ) -> Result<Tensor, TchError> {
+        let settings = [self.stride, self.padding];
+        operators.fused.convolve(x, (weight, &self.bias), settings, self.activation)
+    }
+
+    /// With a transformed weight.
+    pub(super) fn run_winograd(
+        &self,
+        x: &Tensor,
+        operators: &Operators,
+    ) -> Result<Tensor, TchError> {
+        let mut y = operators.winograd.convolve(x, &self.weight, self.padding)?;
+        self.activation.apply(y.f_add_(&self.bias.f_view([-1, 1, 1])?)?)
+    }
+
+    pub(super) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let y = x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1; 2], 1)?;
+        self.activation.apply(y)
+    }
+}
+
+impl Activation {
+    /// Overwrites `x`.
+    fn apply(self, mut x: Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::None => Ok(x),
+            Self::Relu => x.f_relu_(),
+        }
+    }
+}
