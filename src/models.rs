@@ -86,8 +86,6 @@ impl Loader {
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
         let Built { largest, precision } =
             built.get().copied().ok_or_else(|| anyhow!("model {}: not built", info.name))?;
-        // Of building and warming up: two networks where the precision was to be found.
-        crate::memory::give_back();
         info.precision = precision;
         tracing::info!(model = info.name, %precision, largest_batch = largest, "warm");
         let batching = BatchConfig { max_batch: largest, ..self.batching };
@@ -124,6 +122,8 @@ impl Loader {
             };
             let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
             let (largest, precision) = (sizes.largest(), classifier.precision());
+            // What building has left: of two networks, where the precision was to be found.
+            crate::memory::give_back();
             if built.set(Built { largest, precision }).is_err() {
                 metrics.restarted();
             }

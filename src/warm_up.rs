@@ -84,7 +84,7 @@ fn warm<E>(
 
 /// The size after `size`, whose run took `took`.
 fn larger(size: NonZeroUsize, took: Duration, max: NonZeroUsize) -> Option<NonZeroUsize> {
-    let twice = size.saturating_mul(const { NonZeroUsize::new(2).unwrap() });
+    let twice = size.saturating_mul(NonZeroUsize::MIN.saturating_add(1));
     let next = twice.min(max);
     (next > size && 2 * took <= LONGEST_RUN).then_some(next)
 }

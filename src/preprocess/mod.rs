@@ -149,7 +149,7 @@ pub enum PictureError {
 ///
 /// `header` must come from [`Header::read`] on the same bytes.
 ///
-/// A JPEG much larger than the input is never decoded in full: see `jpeg/mod.rs`.
+/// Most JPEGs much larger than the input are not decoded in full: see `jpeg/mod.rs`.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
     if let Some(raster) = shrink_jpeg(bytes, header, spec) {
         return Ok(Shown::whole(raster, header, spec).prepared(header, spec));

@@ -25,8 +25,9 @@ pub(super) fn region(size: (u32, u32), spec: &InputSpec) -> Region {
     }
 }
 
-/// `region` of a picture, which must be its centre, scaled and turned upright; all as stored in the
-/// file. Turning the small result is the same as turning the large picture first.
+/// What the network sees of `raster`, which has all pixels as stored in the file, scaled and turned
+/// upright. Regions are centred, so turning the small result is the same as turning the large picture
+/// first.
 pub(super) fn shrink_upright(raster: &Raster, header: &Header, spec: &InputSpec) -> Raster {
     let (region, size) = stored_region(header, spec);
     upright(resample(raster, region, size, spec.filter), header.orientation)

@@ -34,11 +34,11 @@ pub(super) fn shrink(
     size: (u32, u32),
     channels: Channels,
 ) -> Option<Raster> {
-    let picture = markers::read(bytes)?;
     let scale = (region.width / f64::from(size.0)).min(region.height / f64::from(size.1));
     if scale < FEWEST_BLOCKS * 8.0 {
         return None;
     }
+    let picture = markers::read(bytes)?;
     let axes = |component: &Component, enough| {
         let (across, down) = picture.steps(component)?;
         let frequencies = frequencies(enough, scale / (8 * across.max(down)) as f64)?;
