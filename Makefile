@@ -6,8 +6,6 @@ LISTEN ?= 127.0.0.1:8080
 # Seconds of traffic, and of fuzzing each target.
 DURATION ?= 600
 FUZZ_TIME ?= 600
-# docs/performance.md, "Idle threads sleep".
-export GOMP_SPINCOUNT ?= 10000
 
 .PHONY: help run build test bench soak fuzz contract clients lint fmt setup tools docker docker-test manifests-test
 

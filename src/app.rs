@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use axum::Router;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -15,9 +15,10 @@ use crate::config::{BackendConfig, Config, MetricsAccess};
 use crate::engine::Health;
 use crate::grpc;
 use crate::http::{Administration, Api, Guard, HttpConfig, router};
+use crate::inference::Inference;
 use crate::lifecycle::{Server, Shutdown};
 use crate::metrics::{self, Metrics, ServiceGauges};
-use crate::models::{Cpus, Loader};
+use crate::models::Loader;
 use crate::reload::Reloader;
 use crate::service::{ModelSet, ServedModel, Service, ServiceConfig};
 use crate::threads::Threads;
@@ -49,7 +50,8 @@ impl Backend {
                 max_delay: config.batching.max_delay,
                 queue_capacity: config.batching.queue_capacity,
             },
-            cpus: Cpus::new(threads.inference),
+            inference: Inference::start(threads.inference)
+                .context("starting the inference thread")?,
             metrics: metrics.clone(),
         };
         let models = loader.load_all(&config.models.models).await?;

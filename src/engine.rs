@@ -1,9 +1,8 @@
-//! A network bound to a thread of its own.
+//! A network that is kept fit to answer.
 //!
-//! A network of libtorch is built, warmed and run on one thread: it need not be `Send`, its
-//! memory stays warm, and no forward pass blocks the async runtime. The thread outlives the
-//! network: when one panics, its batch fails, a new one is built by the same factory, and until
-//! then [`Health`] says so.
+//! Its batches run on the thread of [`Inference`], where no forward pass blocks the async runtime. A
+//! keeper of its own, a thread that mostly sleeps, builds it: when it panics its batch fails, the keeper
+//! builds a new one by the same factory, and until then [`Health`] says so.
 //!
 //! Batches that come during a rebuild wait for it, since it mostly takes a moment, and their
 //! deadlines bound the wait. Once a rebuild has failed they fail at once, until one goes well:
@@ -13,13 +12,14 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
 use crate::batching::{Batch, Engine, EngineFailure, panic_message};
+use crate::inference::Inference;
 
 /// Any error; `?` turns an `anyhow::Error` into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -27,8 +27,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
-/// What a thread owns. It never leaves it, so it need not be `Send`.
-pub trait Network {
+/// What an engine owns.
+pub trait Network: Send + 'static {
     type Input: Send + Sync + 'static;
     type Output: Send + 'static;
 
@@ -48,8 +48,10 @@ pub enum Health {
         since: Instant,
         /// Of the panic, or of the last failing rebuild. For the log.
         cause: String,
+        /// Rebuilds that failed.
+        failed: u32,
     },
-    /// The thread has ended.
+    /// The engine has ended.
     Dead,
 }
 
@@ -57,206 +59,215 @@ impl Health {
     pub const fn is_ready(&self) -> bool {
         matches!(self, Self::Ready)
     }
+
+    /// Whether batches shall wait until it changes.
+    const fn is_passing(&self) -> bool {
+        matches!(self, Self::Rebuilding { failed: 0, .. })
+    }
+
+    /// What batches are told that shall not wait; none if they are run.
+    fn refusal(&self) -> Option<EngineFailure> {
+        match self {
+            Self::Ready => None,
+            Self::Rebuilding { cause, .. } => {
+                let cause = format!("the network could not be rebuilt: {cause}");
+                Some(EngineFailure { cause })
+            }
+            Self::Dead => Some(ended()),
+        }
+    }
 }
 
-/// The handle of a thread that owns a network. Dropping it lets the thread end.
-pub struct EngineThread<I, O> {
-    /// None once told to end.
-    work: Mutex<Option<Sender<Work<I, O>>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    health: watch::Receiver<Health>,
-    restarts: Arc<AtomicU64>,
+/// The handle of a network and its keeper. Dropping it lets both end.
+pub struct NetworkEngine<N: Network> {
+    inference: Inference,
+    kept: Arc<Kept<N>>,
+    /// To the keeper. None once told to end.
+    panics: Mutex<Option<Sender<Instant>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Work<I, O> {
-    batch: Batch<I>,
-    answer: oneshot::Sender<Result<Vec<O>, EngineFailure>>,
+/// What the keeper shares with the handle and the batches.
+struct Kept<N> {
+    /// None while there is none to answer.
+    network: Mutex<Option<N>>,
+    health: watch::Sender<Health>,
+    restarts: AtomicU64,
 }
 
-impl<I: Send + Sync + 'static, O: Send + 'static> EngineThread<I, O> {
-    /// Starts the thread `nin-<model>` and waits until `factory` has built the network on it.
+impl<N: Network> NetworkEngine<N> {
+    /// Starts the keeper, the thread `nin-<model>`, and waits until `factory` has built the network.
     ///
     /// The factory does all that makes a network fit to serve: building, warm-up, golden check.
     /// It runs again after each panic of the network.
-    pub async fn start<N, F>(model: &str, factory: F) -> Result<Self, BoxError>
+    pub async fn start<F>(model: &str, inference: Inference, factory: F) -> Result<Self, BoxError>
     where
-        N: Network<Input = I, Output = O> + 'static,
         F: FnMut() -> Result<N, BoxError> + Send + 'static,
     {
-        let (work, jobs) = mpsc::channel();
+        let (panics, panicked) = mpsc::channel();
         let (built, first_build) = oneshot::channel();
-        let (health, health_seen) = watch::channel(Health::Ready);
-        let restarts = Arc::new(AtomicU64::new(0));
-        let worker =
-            Worker { factory, jobs, health: DeadOnDrop(health), restarts: Arc::clone(&restarts) };
-        let thread =
-            thread::Builder::new().name(format!("nin-{model}")).spawn(move || worker.run(built))?;
-        first_build.await.map_err(|_| "the engine thread ended while building")??;
-        Ok(Self {
-            work: Mutex::new(Some(work)),
-            thread: Mutex::new(Some(thread)),
-            health: health_seen,
-            restarts,
-        })
+        let kept = Arc::new(Kept {
+            network: Mutex::default(),
+            health: watch::Sender::new(Health::Ready),
+            restarts: AtomicU64::default(),
+        });
+        let guarded = DeadOnDrop { kept: Arc::clone(&kept), inference: inference.clone() };
+        let keeper = Keeper { factory, panicked, guarded };
+        let keeper =
+            thread::Builder::new().name(format!("nin-{model}")).spawn(move || keeper.run(built))?;
+        first_build.await.map_err(|_| "the keeper ended while building")??;
+        let (panics, keeper) = (Mutex::new(Some(panics)), Mutex::new(Some(keeper)));
+        Ok(Self { inference, kept, panics, keeper })
     }
 
     /// Follows the health. The receiver outlives the handle.
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.health.clone()
+        self.kept.health.subscribe()
     }
 
     /// How often the network has been rebuilt.
     pub fn restarts(&self) -> u64 {
-        self.restarts.load(Ordering::Relaxed)
+        self.kept.restarts.load(Ordering::Relaxed)
     }
 
-    /// Lets the thread end after the work it has, and waits until it has.
+    /// Lets the engine end after the work it has, and waits until it has.
     pub async fn join(&self) {
-        drop(lock(&self.work).take());
-        // Fails, as it shall, when the thread drops its end: the last thing that it does.
-        let _ = self.health.clone().wait_for(|_| false).await;
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
+        drop(lock(&self.panics).take());
+        let mut health = self.health();
+        // Can't fail: the sender is ours, too.
+        let _ = health.wait_for(|health| *health == Health::Dead).await;
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper
+            && keeper.join().is_err()
         {
-            tracing::error!("an engine thread panicked");
+            tracing::error!("the keeper of a network panicked");
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<I: Send + Sync + 'static, O: Send + 'static> Engine for EngineThread<I, O> {
-    type Input = I;
-    type Output = O;
+fn ended() -> EngineFailure {
+    EngineFailure { cause: "the engine has ended".to_owned() }
+}
 
-    async fn run(&self, batch: Batch<I>) -> Result<Vec<O>, EngineFailure> {
-        let ended = || EngineFailure { cause: "the engine thread has ended".to_owned() };
-        let (answer, reply) = oneshot::channel();
-        lock(&self.work)
-            .as_ref()
-            .ok_or_else(ended)?
-            .send(Work { batch, answer })
-            .map_err(|_| ended())?;
-        reply.await.map_err(|_| ended())?
+impl<N: Network> Engine for NetworkEngine<N> {
+    type Input = N::Input;
+    type Output = N::Output;
+
+    async fn run(&self, batch: Batch<N::Input>) -> Result<Vec<N::Output>, EngineFailure> {
+        let mut health = self.health();
+        let settled = health.wait_for(|health| !health.is_passing()).await;
+        settled.map_err(|_| ended())?.refusal().map_or(Ok(()), Err)?;
+        let panics = lock(&self.panics).clone().ok_or_else(ended)?;
+        let kept = Arc::clone(&self.kept);
+        self.inference.run(move || kept.infer(batch, &panics)).await
     }
 }
 
-/// Says that the thread has ended, however it did.
-struct DeadOnDrop(watch::Sender<Health>);
-
-impl Drop for DeadOnDrop {
-    fn drop(&mut self) {
-        self.0.send_replace(Health::Dead);
-    }
-}
-
-/// What the thread runs.
-struct Worker<F, I, O> {
-    factory: F,
-    jobs: Receiver<Work<I, O>>,
-    restarts: Arc<AtomicU64>,
-    // The last field: its drop says that all else is gone.
-    health: DeadOnDrop,
-}
-
-impl<N, F, I, O> Worker<F, I, O>
-where
-    N: Network<Input = I, Output = O>,
-    F: FnMut() -> Result<N, BoxError>,
-{
-    fn run(mut self, built: oneshot::Sender<Result<(), BoxError>>) {
-        let mut network = match build(&mut self.factory) {
-            Ok(network) => network,
-            Err(error) => {
-                let _ = built.send(Err(error));
-                return;
+impl<N: Network> Kept<N> {
+    /// Runs a batch. A panic of the network is its end, of which `panics` is told.
+    fn infer(
+        &self,
+        batch: Batch<N::Input>,
+        panics: &Sender<Instant>,
+    ) -> Result<Vec<N::Output>, EngineFailure> {
+        let mut slot = lock(&self.network);
+        let network = slot.as_mut().ok_or_else(ended)?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| network.infer(&batch)));
+        // Freed before the answer, so that whoever sees it sees the memory back.
+        drop(batch);
+        match outcome {
+            Ok(outcome) => outcome.map_err(|error| EngineFailure { cause: chain(&*error) }),
+            Err(panic) => {
+                let (since, cause) = (Instant::now(), panic_message(&*panic));
+                tracing::error!(cause, "the network panicked, rebuilding it");
+                // Before the answer: whoever sees it sees the health drop.
+                self.rebuilding(since, cause, 0);
+                // Gone before the next one is built: there may not be memory for two.
+                discard(slot.take());
+                // Fails if the keeper has ended, and then there is nobody to answer for.
+                let _ = panics.send(since);
+                Err(EngineFailure { cause: format!("the network panicked: {cause}") })
             }
-        };
-        if built.send(Ok(())).is_err() {
-            // Nobody waits for it any more.
+        }
+    }
+
+    fn rebuilding(&self, since: Instant, cause: &str, failed: u32) {
+        let cause = cause.to_owned();
+        self.health.send_replace(Health::Rebuilding { since, cause, failed });
+    }
+}
+
+/// Says that the engine has ended, however it did.
+struct DeadOnDrop<N: Network> {
+    kept: Arc<Kept<N>>,
+    inference: Inference,
+}
+
+impl<N: Network> Drop for DeadOnDrop<N> {
+    fn drop(&mut self) {
+        let kept = Arc::clone(&self.kept);
+        // After the batches that are there already.
+        self.inference.wait_for(move || discard(lock(&kept.network).take()));
+        self.kept.health.send_replace(Health::Dead);
+    }
+}
+
+/// What the keeper's thread runs.
+struct Keeper<N: Network, F> {
+    factory: F,
+    panicked: Receiver<Instant>,
+    // The last field: its drop says that all else is gone.
+    guarded: DeadOnDrop<N>,
+}
+
+impl<N: Network, F: FnMut() -> Result<N, BoxError>> Keeper<N, F> {
+    fn run(mut self, built: oneshot::Sender<Result<(), BoxError>>) {
+        let first = build(&mut self.factory).map(|network| self.put(network));
+        let failed = first.is_err();
+        // Without a receiver nobody waits for the engine any more.
+        if built.send(first).is_err() || failed {
             return;
         }
-        while let Some(panicked) = self.serve(&mut network) {
-            // Gone before the next one is built: there may not be memory for two.
-            discard(network);
-            match self.rebuild(panicked) {
-                Some(rebuilt) => network = rebuilt,
-                None => return,
+        while let Ok(since) = self.panicked.recv() {
+            if self.rebuild(since).is_none() {
+                return;
             }
         }
-        discard(network);
     }
 
-    /// Runs batches until there are no more (none) or the network panics (when it did).
-    fn serve(&self, network: &mut N) -> Option<Instant> {
-        for Work { batch, answer } in &self.jobs {
-            if answer.is_closed() {
-                continue;
-            }
-            let outcome = catch_unwind(AssertUnwindSafe(|| network.infer(&batch)));
-            // Freed before the answer, so that whoever sees it sees the memory back.
-            drop(batch);
-            match outcome {
-                Ok(outcome) => {
-                    let _ = answer
-                        .send(outcome.map_err(|error| EngineFailure { cause: chain(&*error) }));
-                }
-                Err(panic) => {
-                    let (since, cause) = (Instant::now(), panic_message(&*panic).to_owned());
-                    tracing::error!(cause, "the network panicked, rebuilding it");
-                    // Before the answer: whoever sees it sees the health drop.
-                    self.rebuilding(since, &cause);
-                    let cause = format!("the network panicked: {cause}");
-                    let _ = answer.send(Err(EngineFailure { cause }));
-                    return Some(since);
-                }
-            }
-        }
-        None
+    fn put(&self, network: N) {
+        *lock(&self.guarded.kept.network) = Some(network);
     }
 
     /// Tries until it goes well, or nobody needs it any more (none).
-    fn rebuild(&mut self, since: Instant) -> Option<N> {
-        let mut backoff = FIRST_BACKOFF;
+    fn rebuild(&mut self, since: Instant) -> Option<()> {
+        let (mut backoff, mut failed) = (FIRST_BACKOFF, 0);
         loop {
             match build(&mut self.factory) {
                 Ok(network) => {
-                    self.restarts.fetch_add(1, Ordering::Relaxed);
-                    self.health.0.send_replace(Health::Ready);
+                    self.put(network);
+                    let kept = &self.guarded.kept;
+                    kept.restarts.fetch_add(1, Ordering::Relaxed);
+                    kept.health.send_replace(Health::Ready);
                     tracing::info!(elapsed = ?since.elapsed(), "the network is rebuilt");
-                    return Some(network);
+                    return Some(());
                 }
                 Err(error) => {
                     let cause = chain(&*error);
                     tracing::error!(cause, ?backoff, "rebuilding the network failed");
-                    self.rebuilding(since, &cause);
-                    self.refuse_for(backoff, &cause)?;
+                    failed += 1;
+                    self.guarded.kept.rebuilding(since, &cause, failed);
+                    // There is no network that could panic meanwhile.
+                    let RecvTimeoutError::Timeout = self.panicked.recv_timeout(backoff).err()?
+                    else {
+                        return None;
+                    };
                     backoff = LONGEST_BACKOFF.min(backoff * 2);
                 }
-            }
-        }
-    }
-
-    fn rebuilding(&self, since: Instant, cause: &str) {
-        self.health.0.send_replace(Health::Rebuilding { since, cause: cause.to_owned() });
-    }
-
-    /// Fails what comes within `pause`; none when nothing can come any more.
-    fn refuse_for(&self, pause: Duration, cause: &str) -> Option<()> {
-        let end = Instant::now() + pause;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.jobs.recv_timeout(left) {
-                Ok(work) => {
-                    let _ = work.answer.send(Err(EngineFailure {
-                        cause: format!("the network could not be rebuilt: {cause}"),
-                    }));
-                }
-                Err(RecvTimeoutError::Timeout) => return Some(()),
-                Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
@@ -268,7 +279,7 @@ fn build<N>(factory: &mut impl FnMut() -> Result<N, BoxError>) -> Result<N, BoxE
 }
 
 /// Drops a network that may be broken.
-fn discard<N>(network: N) {
+fn discard<N>(network: Option<N>) {
     if catch_unwind(AssertUnwindSafe(|| drop(network))).is_err() {
         tracing::error!("dropping a network panicked");
     }

@@ -2,21 +2,23 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
 
 use crate::batching::{BatchConfig, Batcher};
-use crate::engine::{BoxError, EngineThread, Network};
+use crate::engine::{BoxError, Network, NetworkEngine};
+use crate::inference::Inference;
 use crate::metrics::{Metrics, ModelMetrics};
-use crate::model::{Classifier, ModelFolder, Precision, Prediction, Sample, Team, folder};
+use crate::model::{
+    Classifier, ClassifierError, ModelFolder, Precision, Prediction, Sample, Team, folder,
+};
 use crate::service::{ModelInfo, ServedModel, Statistics};
 use crate::warm_up::BatchSizes;
 
-/// The thread of a network. It ends by itself once its model's queue is closed and empty.
-type Engine = EngineThread<Sample, Prediction>;
+/// What runs a model's network. It ends by itself once the model's queue is closed and empty.
+type Engine = NetworkEngine<WarmNetwork>;
 
 /// Brings models into service, all with the same settings.
 #[derive(Debug, Clone)]
@@ -24,35 +26,8 @@ pub struct Loader {
     /// None: the faster one that holds the golden check, for each model.
     pub precision: Option<Precision>,
     pub batching: BatchConfig,
-    pub cpus: Cpus,
+    pub inference: Inference,
     pub metrics: Metrics,
-}
-
-/// The threads of libtorch, which one network at a time may use.
-///
-/// Each engine thread has a team of libtorch threads of its own. If the teams of several models
-/// ran at once they would take each other's processors in the middle of a matrix product, and
-/// wait for each other at its end. In turn, each has all of them.
-#[derive(Debug, Clone)]
-pub struct Cpus {
-    threads: NonZeroUsize,
-    turn: Arc<Mutex<()>>,
-}
-
-impl Cpus {
-    pub fn new(threads: NonZeroUsize) -> Self {
-        Self { threads, turn: Arc::default() }
-    }
-
-    /// Lets `team` run what the calling thread asks of libtorch from now on.
-    fn give_to(&self, team: Team) {
-        team.assemble(self.threads);
-    }
-
-    fn in_turn<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        work()
-    }
 }
 
 /// What building a network finds out.
@@ -81,7 +56,7 @@ impl Loader {
         let metrics = self.metrics.of_model(&info.name);
         let built = Arc::new(OnceLock::new());
         let factory = self.factory(folder, Arc::clone(&built), metrics.clone());
-        let engine = Engine::start(&info.name, factory)
+        let engine = Engine::start(&info.name, self.inference.clone(), factory)
             .await
             .map_err(|error| anyhow!("model {}: {error}", info.name))?;
         let Built { largest, precision } =
@@ -96,61 +71,81 @@ impl Loader {
         Ok(ServedModel { info, batcher, health, statistics })
     }
 
-    /// Builds the network on its thread, at the start and after each panic. `built` becomes
-    /// what was found out about the first one; later ones keep to it.
+    /// Builds the network at the start and after each panic. `built` becomes what was found out about
+    /// the first one; later ones keep to it.
     fn factory(
         &self,
         folder: ModelFolder,
         built: Arc<OnceLock<Built>>,
         metrics: ModelMetrics,
-    ) -> impl FnMut() -> Result<ThreadNetwork, BoxError> + Send + 'static {
-        let Self { precision, batching, cpus, .. } = self.clone();
+    ) -> impl FnMut() -> Result<WarmNetwork, BoxError> + Send + 'static {
+        let Self { precision, batching, inference, .. } = self.clone();
+        let folder = Arc::new(folder);
         move || {
-            cpus.give_to(Team::All);
             let precision = built.get().map(|built: &Built| built.precision).or(precision);
-            let classifier = cpus.in_turn(|| match precision {
-                Some(precision) => Classifier::new(&folder, precision),
-                None => Classifier::fastest(&folder),
-            })?;
-            // Turn by turn: a reload shall not hold up those that serve for longer than a batch.
-            let run = |size, team| {
-                cpus.in_turn(|| {
-                    cpus.give_to(team);
-                    let started = Instant::now();
-                    classifier.check_golden(&folder, size).map(|()| started.elapsed())
-                })
+            let classifier = build(&inference, Arc::clone(&folder), precision)?;
+            let precision = classifier.precision();
+            let classifier = Arc::new(Mutex::new(classifier));
+            // Run by run: a reload shall not hold up those that serve for longer than a batch.
+            let run = |size, team, times| {
+                let (classifier, folder) = (Arc::clone(&classifier), Arc::clone(&folder));
+                let owned = inference.clone();
+                let took = inference.wait_for(move || {
+                    owned.give_to(team);
+                    lock(&classifier).time_golden(&folder, size, times)
+                })?;
+                tracing::debug!(size, ?team, ?took, "ran a batch");
+                Ok::<_, ClassifierError>(took)
             };
             let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
-            let (largest, precision) = (sizes.largest(), classifier.precision());
             // What building has left: of two networks, where the precision was to be found.
             crate::memory::give_back();
-            if built.set(Built { largest, precision }).is_err() {
+            if built.set(Built { largest: sizes.largest(), precision }).is_err() {
                 metrics.restarted();
             }
-            Ok(ThreadNetwork { classifier, sizes, cpus: cpus.clone() })
+            Ok(WarmNetwork { classifier, sizes, inference: inference.clone() })
         }
     }
 }
 
-/// A classifier that runs the sizes that it is warm for, in its turn.
-struct ThreadNetwork {
-    classifier: Classifier,
-    sizes: BatchSizes,
-    cpus: Cpus,
+fn build(
+    inference: &Inference,
+    folder: Arc<ModelFolder>,
+    precision: Option<Precision>,
+) -> Result<Classifier, ClassifierError> {
+    let owned = inference.clone();
+    inference.wait_for(move || {
+        owned.give_to(Team::All);
+        match precision {
+            Some(precision) => Classifier::new(&folder, precision),
+            None => Classifier::fastest(&folder),
+        }
+    })
 }
 
-impl Network for ThreadNetwork {
+/// A classifier that runs the sizes that it is warm for.
+struct WarmNetwork {
+    /// Never waited for: one batch runs at a time.
+    classifier: Arc<Mutex<Classifier>>,
+    sizes: BatchSizes,
+    inference: Inference,
+}
+
+impl Network for WarmNetwork {
     type Input = Sample;
     type Output = Prediction;
 
     fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
-        self.cpus.in_turn(|| {
-            let mut predictions = Vec::with_capacity(batch.len());
-            for (part, team) in self.sizes.split(batch) {
-                self.cpus.give_to(team);
-                predictions.append(&mut self.classifier.infer(part)?);
-            }
-            Ok(predictions)
-        })
+        let classifier = lock(&self.classifier);
+        let mut predictions = Vec::with_capacity(batch.len());
+        for (part, team) in self.sizes.split(batch) {
+            self.inference.give_to(team);
+            predictions.append(&mut classifier.infer(part)?);
+        }
+        Ok(predictions)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,8 +10,10 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
-/// Threads for the async runtime at most: it only moves bytes.
+/// Threads for the async runtime at most: it only moves bytes. Where there are few cores one thread for
+/// two is enough; more of them wake each other for nothing.
 const MOST_RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
+const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("not zero");
 
 /// What each pool may take.
 ///
@@ -42,7 +44,7 @@ impl Threads {
             cpus,
             decode: decode.unwrap_or(cpus),
             inference: inference.unwrap_or(cpus),
-            runtime: cpus.min(MOST_RUNTIME_THREADS),
+            runtime: cpus.div_ceil(TWO).min(MOST_RUNTIME_THREADS),
         }
     }
 }

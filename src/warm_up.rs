@@ -11,9 +11,8 @@
 //! where one run would take longer than [`LONGEST_RUN`]: larger batches would make everybody wait
 //! and nothing faster. It bounds the warm-up, too, to twice that for each network.
 //!
-//! Small batches are run by one thread, if it is not slower by more than [`WAKING`] than all together:
-//! others have to be woken first, for each layer again where libgomp lets them sleep in between, and
-//! are taken from decoding.
+//! Small batches are run by one thread, if that is clearly faster than all together: others have to be
+//! woken for them.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -23,28 +22,35 @@ use crate::model::Team;
 /// Longest that one batch may take.
 const LONGEST_RUN: Duration = Duration::from_millis(250);
 
-/// What it may cost to wake a thread and to wait for it through the layers of a network. While networks
-/// warm up threads are awake, so that it is not in what is measured then.
-const WAKING: Duration = Duration::from_millis(1);
+/// How often a batch is timed. The least time counts: whatever else the machine does only adds to it.
+const TRIALS: usize = 4;
+
+/// Times that one thread has to be faster. What else happens while models are loaded delays many threads
+/// more than one.
+const CLEARLY: f64 = 1.1;
+
+/// A batch that will take longer is left to all threads untried.
+const SMALL: Duration = Duration::from_millis(20);
 
 /// The sizes that are warm, ascending, and who runs them; the first is 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSizes(Vec<(NonZeroUsize, Team)>);
 
 impl BatchSizes {
-    /// Runs ever larger batches, up to `max`; `run` says how long it took.
+    /// Runs ever larger batches, up to `max`. `run` runs one of a size as often as it is told, by whom it
+    /// is told, and says how long it took at least.
     pub fn warm_up<E>(
         max: NonZeroUsize,
-        mut run: impl FnMut(usize, Team) -> Result<Duration, E>,
+        mut run: impl FnMut(usize, Team, usize) -> Result<Duration, E>,
     ) -> Result<Self, E> {
         // The very first run sets libtorch up; its time says nothing.
-        run(1, Team::All)?;
+        run(1, Team::All, 1)?;
         let mut sizes = Vec::new();
-        let (mut next, mut team) = (Some(NonZeroUsize::MIN), Team::One);
+        let (mut next, mut smaller) = (Some(NonZeroUsize::MIN), (Team::One, Duration::ZERO));
         while let Some(size) = next {
-            let took;
-            (team, took) = warm(size, team, &mut run)?;
+            let (team, took) = warm(size, smaller, &mut run)?;
             sizes.push((size, team));
+            smaller = (team, took);
             next = larger(size, took, max);
         }
         Ok(Self(sizes))
@@ -66,20 +72,22 @@ impl BatchSizes {
     }
 }
 
-/// Who runs batches of `size` and how long that takes. `smaller` is who runs those before: what is
+/// Who runs batches of `size`, and how long that takes; `smaller` is the same of those before. What is
 /// too much for one thread stays so.
 fn warm<E>(
     size: NonZeroUsize,
-    smaller: Team,
-    run: &mut impl FnMut(usize, Team) -> Result<Duration, E>,
+    smaller: (Team, Duration),
+    run: &mut impl FnMut(usize, Team, usize) -> Result<Duration, E>,
 ) -> Result<(Team, Duration), E> {
-    if smaller == Team::All {
-        return Ok((Team::All, run(size.get(), Team::All)?));
-    }
+    let mut run = |team, times| run(size.get(), team, times);
     // The first run makes the kernels, which depend on the number of threads, too.
-    let mut second = |team| run(size.get(), team).and_then(|_| run(size.get(), team));
-    let (all, one) = (second(Team::All)?, second(Team::One)?);
-    Ok(if one <= all + WAKING { (Team::One, one) } else { (Team::All, all) })
+    let first = run(Team::All, 1)?;
+    if smaller.0 == Team::All || 2 * smaller.1 > SMALL {
+        return Ok((Team::All, first));
+    }
+    run(Team::One, 1)?;
+    let (all, one) = (run(Team::All, TRIALS)?, run(Team::One, TRIALS)?);
+    Ok(if one.mul_f64(CLEARLY) < all { (Team::One, one) } else { (Team::All, all) })
 }
 
 /// The size after `size`, whose run took `took`.
@@ -96,7 +104,7 @@ mod tests {
 
     fn sizes(max: usize) -> BatchSizes {
         let max = NonZeroUsize::new(max).expect("not zero");
-        let Ok(sizes) = BatchSizes::warm_up(max, |_, _| Ok::<_, Infallible>(Duration::ZERO));
+        let Ok(sizes) = BatchSizes::warm_up(max, |_, _, _| Ok::<_, Infallible>(Duration::ZERO));
         sizes
     }
 
@@ -122,10 +130,10 @@ mod tests {
 
     #[test]
     fn small_batches_are_left_to_one_thread() {
-        // 0.7 ms a picture for one thread; two share what takes time, once they are awake.
-        let run = |size: usize, team| {
-            let threads = if team == Team::One { 1 } else { 2 };
-            Ok::<_, Infallible>(Duration::from_micros(700) * size as u32 / threads)
+        // Together they take 100 µs longer to begin.
+        let run = |size: usize, team, _| {
+            let (begin, threads) = if team == Team::One { (0, 1) } else { (100, 2) };
+            Ok::<_, Infallible>(Duration::from_micros(begin + 70 * size as u64 / threads))
         };
         let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(8).expect("not zero"), run);
         let teams: Vec<_> = sizes.split(&[(); 15]).map(|(part, team)| (part.len(), team)).collect();
@@ -134,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_failure_ends_the_warm_up() {
-        let fails = |size, _| if size == 4 { Err(size) } else { Ok(Duration::ZERO) };
+        let fails = |size, _, _| if size == 4 { Err(size) } else { Ok(Duration::ZERO) };
         assert_eq!(BatchSizes::warm_up(NonZeroUsize::MAX, fails), Err(4));
     }
 }

@@ -81,12 +81,13 @@ def check_threads(host, cpus):
     expect(found == cpus, f"--cpus={cpus} of {os.cpu_count()} is seen as {found}")
     expect(sum(name.startswith("decode-") for name in names) == decode, f"{decode} decode")
     expect(names.count("http") >= serve, f"{serve} serve HTTP")
-    # A network's helpers bear the name of its own thread; the kernel keeps 15 characters.
-    engines = [name for name in names for model in models if name == f"nin-{model}"[:15]]
-    # libtorch sizes a second pool along with the first, for operators that no network here has:
-    # all but one of its threads are there, and sleep.
-    most = len(models) * (2 * infer - 1)
-    expect(len(models) <= len(engines) <= most, f"{len(engines)} threads infer, {most} at most")
+    # One keeper for each network, which sleeps; the kernel keeps 15 characters.
+    keepers = [name for name in names for model in models if name == f"nin-{model}"[:15]]
+    expect(len(keepers) == len(models), f"{len(models)} keep a network")
+    # Helpers bear the name of the thread that they help. libtorch sizes a second pool along with the
+    # first, for operators that no network here has: all but one of its threads are there, and sleep.
+    inferring, most = names.count("inference-0"), 2 * infer - 1
+    expect(1 <= inferring <= most, f"{inferring} threads infer, {most} at most")
 
 
 def check_user():

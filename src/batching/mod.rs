@@ -30,7 +30,7 @@ pub(crate) use collector::panic_message;
 pub use observer::{Dropped, Observer};
 pub use queue::QueueStats;
 
-/// Whatever can run a batch. The real one is [`crate::engine::EngineThread`].
+/// Whatever can run a batch. The real one is [`crate::engine::NetworkEngine`].
 ///
 /// A batcher runs one batch at a time.
 pub trait Engine: Send + Sync + 'static {

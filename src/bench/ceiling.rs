@@ -71,10 +71,9 @@ impl Ceiling {
         let multiplications =
             folder.architecture.multiplications(channels, spec.width, spec.height)?;
         let classifier = Classifier::new(folder, precision)?;
-        let run = |size, team: Team| {
+        let run = |size, team: Team, times| {
             team.assemble(threads.inference);
-            let started = Instant::now();
-            classifier.check_golden(folder, size).map(|()| started.elapsed())
+            classifier.time_golden(folder, size, times)
         };
         let sizes = BatchSizes::warm_up(AT_ONCE, run)?;
         Team::All.assemble(threads.inference);

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::bench::{self, Peer, Plan};
 use crate::config::{PrecisionChoice, positive_duration};
 use crate::threads::Threads;
@@ -50,6 +52,8 @@ pub struct BenchArgs {
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    // As the service does.
+    crate::spinning::limit().context("setting how long threads wait awake")?;
     crate::memory::keep_freed_blocks();
     let (rounds, duration, requests) = match args.quick {
         true => (1, Duration::from_millis(300), None),

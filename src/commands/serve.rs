@@ -9,6 +9,7 @@ use crate::app::{App, Listeners};
 use crate::config::Config;
 use crate::lifecycle::{Shutdown, listen_to_signals};
 use crate::memory;
+use crate::spinning;
 use crate::telemetry::{self, LogConfig};
 use crate::threads::Threads;
 
@@ -30,10 +31,14 @@ Examples:
   curl --data-binary @digit.png http://127.0.0.1:8080/classify";
 
 pub fn run(Args { config, log }: Args) -> anyhow::Result<()> {
+    let limited = spinning::limit();
     config.check()?;
     memory::share_one_heap();
     memory::give_back_regularly()?;
     telemetry::init(&log, "info")?;
+    if let Err(error) = limited {
+        tracing::warn!(%error, "threads without work may wait awake for milliseconds");
+    }
     let threads = config.backend.threads();
     tracing::info!("{threads}");
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,6 +13,9 @@ use crate::service::ServiceError;
 
 /// What is charged before the first bytes have come.
 const FIRST_CHARGE: u64 = 16 << 10;
+/// Address space that a body gets at most before its bytes have come. What nothing is written to takes
+/// no memory, and bodies that need not be moved as they grow leave no gaps in it.
+const ROOM: u64 = 4 << 20;
 
 /// Bounds of one body.
 pub(crate) struct Limits<'a> {
@@ -60,7 +63,8 @@ impl Received {
                 let doubled = (2 * received.charge.bytes).max(FIRST_CHARGE);
                 let enough = if announced >= length { doubled.min(announced) } else { doubled };
                 received.charge.grow_to(enough.max(length), &limits)?;
-                let capacity = usize::try_from(received.charge.bytes).unwrap_or(usize::MAX);
+                let room = received.charge.bytes.max(announced.min(ROOM));
+                let capacity = usize::try_from(room).unwrap_or(usize::MAX);
                 received.bytes.reserve_exact(capacity - received.bytes.len());
             }
             received.bytes.extend_from_slice(&chunk);

@@ -19,8 +19,8 @@ pub struct ModelFolder {
     pub architecture: Architecture,
     /// One per class, in the order of the network's outputs.
     pub labels: Vec<String>,
-    /// Content of `weights.safetensors`; its digest and its tensors have been checked.
-    pub weights: Vec<u8>,
+    /// `weights.safetensors`; its digest and its tensors have been checked.
+    weights: PathBuf,
 }
 
 /// What is wrong, and in which file.
@@ -63,17 +63,21 @@ impl ModelFolder {
             read_manifest(&file).map_err(|problem| at(&file, problem))?;
         let file = path.join(LABELS);
         let labels = read_labels(&file, manifest.classes).map_err(|problem| at(&file, problem))?;
-        let file = path.join(WEIGHTS);
-        let weights = read_weights(&file, &manifest).map_err(|problem| at(&file, problem))?;
+        let weights = path.join(WEIGHTS);
         let folder = Self { name, manifest, architecture, labels, weights };
-        folder.tensors().map_err(|problem| at(&file, problem.into()))?;
+        folder.tensors()?;
         Ok(folder)
     }
 
-    /// The weights as tensors, f32.
-    pub fn tensors(&self) -> Result<Weights, WeightsError> {
+    /// The weights as tensors, f32. Read anew and checked in every call, as they are wanted at the start
+    /// and hardly ever again: a file that has been changed since is an error.
+    pub fn tensors(&self) -> Result<Weights, FolderError> {
         let channels = self.manifest.input.channels.count() as u32;
-        Weights::read(&self.weights, &self.architecture.convolutions(channels))
+        let read = || {
+            let bytes = read_weights(&self.weights, &self.manifest)?;
+            Ok(Weights::read(&bytes, &self.architecture.convolutions(channels))?)
+        };
+        read().map_err(|problem| at(&self.weights, problem))
     }
 
     /// Number of weights and biases.

@@ -19,7 +19,6 @@ mod observer;
 mod pool;
 mod stages;
 mod statistics;
-mod workers;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::ServiceError;
-use super::workers::Workers;
 use crate::batching::panic_message;
+use crate::workers::Workers;
 
 /// Weight of the newest job in the mean time per job.
 const NEWEST: f64 = 0.1;

@@ -1,9 +1,7 @@
-//! The engine's thread, with real threads and a network that does as its inputs say.
+//! The engine and its keeper, with real threads and a network that does as its inputs say.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,7 +10,8 @@ use std::time::{Duration, Instant};
 use nin_serve::batching::{
     Batch, BatchConfig, Batcher, Engine, EngineFailure, Job, MemoryBudget, SubmitError,
 };
-use nin_serve::engine::{BoxError, EngineThread, Health, Network};
+use nin_serve::engine::{BoxError, Health, Network, NetworkEngine};
+use nin_serve::inference::Inference;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
@@ -25,8 +24,6 @@ use Order::{Answer, Fail, Panic};
 /// Answers with its number and the name of its thread.
 struct Obedient {
     number: u32,
-    /// A network need not be `Send`.
-    runs: Rc<Cell<u32>>,
 }
 
 impl Network for Obedient {
@@ -34,7 +31,6 @@ impl Network for Obedient {
     type Output = (u32, String);
 
     fn infer(&mut self, batch: &[Order]) -> Result<Vec<Self::Output>, BoxError> {
-        self.runs.set(self.runs.get() + 1);
         if batch.contains(&Panic) {
             panic!("as ordered");
         }
@@ -46,18 +42,23 @@ impl Network for Obedient {
     }
 }
 
-type Obeying = EngineThread<Order, (u32, String)>;
+type Obeying = NetworkEngine<Obedient>;
 type Answers = Result<Vec<(u32, String)>, EngineFailure>;
+
+fn inference() -> Inference {
+    Inference::start(NonZeroUsize::MIN).expect("a thread")
+}
 
 async fn start(mut build: impl FnMut(u32) -> Result<(), BoxError> + Send + 'static) -> Obeying {
     let mut number = 0;
     let factory = move || {
         number += 1;
         build(number)?;
-        let runs = Rc::default();
-        Ok(Obedient { number, runs })
+        Ok(Obedient { number })
     };
-    within(EngineThread::start("test", factory)).await.expect("the first build goes well")
+    within(NetworkEngine::start("test", inference(), factory))
+        .await
+        .expect("the first build goes well")
 }
 
 /// An engine each of whose rebuilds waits for the test to say how it ends.
@@ -90,10 +91,10 @@ fn numbers(answers: Answers) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn the_network_runs_on_its_named_thread() {
+async fn the_network_runs_on_the_thread_for_inference() {
     let engine = start(|_| Ok(())).await;
     let answers = run(&engine, &[Answer, Answer]).await.expect("answers");
-    assert_eq!(answers, vec![(1, "nin-test".to_owned()); 2]);
+    assert_eq!(answers, vec![(1, "inference-0".to_owned()); 2]);
     assert_eq!(*engine.health().borrow(), Health::Ready);
 }
 
@@ -184,7 +185,7 @@ async fn a_first_build_that_fails_says_why() {
         (|| panic!("bad weights"), "panic: bad weights"),
     ];
     for (factory, expected) in factories {
-        let started = within(EngineThread::start("test", factory)).await;
+        let started = within(NetworkEngine::start("test", inference(), factory)).await;
         let error = started.err().expect("an error");
         assert_eq!(error.to_string(), expected);
     }
@@ -215,7 +216,7 @@ async fn a_join_does_not_wait_for_a_rebuild_that_keeps_failing() {
 }
 
 #[tokio::test]
-async fn a_dropped_handle_ends_the_thread() {
+async fn a_dropped_handle_ends_the_engine() {
     let engine = start(|_| Ok(())).await;
     let mut health = engine.health();
     drop(engine);

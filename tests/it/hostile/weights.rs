@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use nin_serve::model::Preset;
 use nin_serve::model::folder::digest;
+use nin_serve::model::{ModelFolder, Preset};
 
 use crate::lifecycle::process::{Process, binary, classify, models, png, status};
 use crate::support_models;
@@ -52,4 +52,18 @@ fn on_reload_the_old_ones_stay() {
     assert_eq!(status(&answer), "422", "{answer}");
     assert_eq!(status(&process.exchange(classify(&png(40)))), "200");
     assert_eq!(status(&process.get("/health/ready", "")), "200");
+}
+
+#[test]
+fn weights_that_were_changed_since_they_were_checked_are_told_apart() {
+    let models = models();
+    let folder = ModelFolder::load(&models.path().join("small")).expect("a model");
+    assert!(folder.tensors().is_ok());
+    let weights = models.path().join("small/weights.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("weights");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&weights, bytes).expect("written");
+    let error = folder.tensors().expect_err("another digest").to_string();
+    assert!(error.contains("weights.safetensors") && error.contains("SHA-256"), "{error}");
 }

@@ -32,7 +32,8 @@ async fn health_tells_the_state() {
 #[tokio::test]
 async fn a_broken_engine_drops_readiness_and_says_why() {
     let rig = rig();
-    let rebuilding = Health::Rebuilding { since: Instant::now(), cause: "secret".to_owned() };
+    let rebuilding =
+        Health::Rebuilding { since: Instant::now(), cause: "secret".to_owned(), failed: 0 };
     for (state, word) in [(rebuilding, "rebuilt"), (Health::Dead, "ended")] {
         rig.first.health.send_replace(state);
         let answer = rig.get("/health/ready").await;

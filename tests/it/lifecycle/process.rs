@@ -29,7 +29,11 @@ pub struct Process {
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nin-serve"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("NIN_") || name.starts_with("OTEL_") || name == "RUST_LOG" {
+        if name.starts_with("NIN_")
+            || name.starts_with("OTEL_")
+            || name == "RUST_LOG"
+            || name == "GOMP_SPINCOUNT"
+        {
             command.env_remove(name);
         }
     }

@@ -26,6 +26,20 @@ fn it_starts_and_classifies() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn idle_threads_sleep_soon_unless_somebody_says_otherwise() {
+    let said = |process: &Process| {
+        let file = format!("/proc/{}/environ", process.id());
+        let variables = std::fs::read_to_string(file).expect("variables");
+        let turns = variables.split('\0').find_map(|line| line.strip_prefix("GOMP_SPINCOUNT="));
+        turns.map(str::to_owned)
+    };
+    assert_eq!(said(&Process::start(&[])).as_deref(), Some("2000"));
+    let process = Process::start_in(&[("GOMP_SPINCOUNT", "70".to_owned())]);
+    assert_eq!(said(&process).as_deref(), Some("70"));
+}
+
+#[test]
 fn four_models_are_ready_within_three_seconds() {
     let models = TempDir::new().expect("a temporary folder");
     for (name, preset) in [

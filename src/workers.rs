@@ -13,7 +13,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Jobs start in the order in which they come. Dropped, the threads end after the jobs they have.
 #[derive(Debug)]
-pub(super) struct Workers {
+pub(crate) struct Workers {
     shared: Arc<Shared>,
     threads: NonZeroUsize,
 }
@@ -33,7 +33,7 @@ struct Queue {
 
 impl Workers {
     /// Threads named `<name>-0`, `<name>-1`, …
-    pub(super) fn start(name: &str, threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn start(name: &str, threads: NonZeroUsize) -> io::Result<Self> {
         let workers = Self { shared: Arc::default(), threads };
         for index in 0..threads.get() {
             let shared = Arc::clone(&workers.shared);
@@ -48,12 +48,12 @@ impl Workers {
     }
 
     /// A job that panics takes its thread with it, so it must not.
-    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
+    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
         self.shared.lock().jobs.push_back(Box::new(job));
         self.shared.changed.notify_one();
     }
 
-    pub(super) fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.threads.get()
     }
 }

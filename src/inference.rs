@@ -1,0 +1,89 @@
+//! The thread that computes: all that a running service asks of libtorch is run here, one after the
+//! other.
+//!
+//! libgomp gives each thread that computes a team of helpers of its own. Were there a thread for each
+//! network, the teams would take each other's processors in the middle of a layer; and where all
+//! helpers are more than there are processors, libgomp lets them sleep between any two layers, which
+//! makes a lone picture wait for them to wake, again and again. One thread for all networks has one
+//! team, which is awake for as long as a batch runs.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::model::Team;
+use crate::workers::Workers;
+
+/// A handle of the thread, which ends when the last one is dropped.
+#[derive(Debug, Clone)]
+pub struct Inference {
+    worker: Arc<Workers>,
+    threads: NonZeroUsize,
+}
+
+impl Inference {
+    /// `threads` is how many libtorch may use.
+    pub fn start(threads: NonZeroUsize) -> io::Result<Self> {
+        Ok(Self { worker: Arc::new(Workers::start("inference", NonZeroUsize::MIN)?), threads })
+    }
+
+    /// Lets `team` run what the calling thread, a job's, asks of libtorch from now on.
+    pub fn give_to(&self, team: Team) {
+        team.assemble(self.threads);
+    }
+
+    /// Runs `job`, unless the future is dropped before it begins. Panics as the job does.
+    pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        outcome(self.begin(job).await)
+    }
+
+    /// As [`Inference::run`], for threads that may wait; no job may.
+    pub fn wait_for<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        outcome(self.begin(job).blocking_recv())
+    }
+
+    fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<thread::Result<T>> {
+        let (answer, reply) = oneshot::channel();
+        self.worker.run(move || {
+            if !answer.is_closed() {
+                // Who waits hears of a panic. May have gone meanwhile.
+                let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
+            }
+        });
+        reply
+    }
+}
+
+fn outcome<T>(reply: Result<thread::Result<T>, oneshot::error::RecvError>) -> T {
+    match reply {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(_) => resume_unwind(Box::new("the inference thread has ended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_run_in_their_order_on_one_thread_and_a_panic_ends_only_its_own() {
+        let inference = Inference::start(NonZeroUsize::MIN).expect("a thread");
+        let name = || thread::current().name().map(str::to_owned);
+        assert_eq!(inference.run(name).await.as_deref(), Some("inference-0"));
+        let waiting = inference.clone();
+        let panicked = thread::Builder::new()
+            .spawn(move || waiting.wait_for(|| panic!("as ordered")))
+            .expect("a thread");
+        let panic = panicked.join().expect_err("a panic");
+        assert_eq!(panic.downcast_ref(), Some(&"as ordered"));
+        assert_eq!(inference.run(name).await.as_deref(), Some("inference-0"));
+    }
+}
