@@ -13,7 +13,6 @@ use std::thread::available_parallelism;
 /// Threads for the async runtime at most: it only moves bytes. Where there are few cores one thread for
 /// two is enough; more of them wake each other for nothing.
 const MOST_RUNTIME_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("not zero");
-const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("not zero");
 
 /// What each pool may take.
 ///
@@ -44,9 +43,14 @@ impl Threads {
             cpus,
             decode: decode.unwrap_or(cpus),
             inference: inference.unwrap_or(cpus),
-            runtime: cpus.div_ceil(TWO).min(MOST_RUNTIME_THREADS),
+            runtime: half(cpus).min(MOST_RUNTIME_THREADS),
         }
     }
+}
+
+/// Rounded up.
+fn half(cpus: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add((cpus.get() - 1) / 2)
 }
 
 impl fmt::Display for Threads {
@@ -61,10 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn half_of_the_cpus_is_one_at_least() {
+        let halves = [1, 2, 3, 4, 16].map(|cpus| half(NonZeroUsize::new(cpus).expect("not zero")));
+        assert_eq!(halves.map(NonZeroUsize::get), [1, 1, 2, 2, 8]);
+    }
+
+    #[test]
     fn no_pool_takes_more_than_the_cpus_unless_told_to() {
         let threads = Threads::detect(None, None);
         assert_eq!((threads.decode, threads.inference), (threads.cpus, threads.cpus));
-        assert!(threads.runtime <= threads.cpus);
+        assert_eq!(threads.runtime, half(threads.cpus).min(MOST_RUNTIME_THREADS));
         let seven = NonZeroUsize::new(7);
         let threads = Threads::detect(seven, None);
         assert_eq!((Some(threads.decode), threads.inference), (seven, threads.cpus));
