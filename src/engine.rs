@@ -262,10 +262,9 @@ impl<N: Network, F: FnMut() -> Result<N, BoxError>> Keeper<N, F> {
                     failed += 1;
                     self.guarded.kept.rebuilding(since, &cause, failed);
                     // There is no network that could panic meanwhile.
-                    let RecvTimeoutError::Timeout = self.panicked.recv_timeout(backoff).err()?
-                    else {
+                    if self.panicked.recv_timeout(backoff) != Err(RecvTimeoutError::Timeout) {
                         return None;
-                    };
+                    }
                     backoff = LONGEST_BACKOFF.min(backoff * 2);
                 }
             }

@@ -5,7 +5,7 @@
 //! network, the teams would take each other's processors in the middle of a layer; and where all
 //! helpers are more than there are processors, libgomp lets them sleep between any two layers, which
 //! makes a lone picture wait for them to wake, again and again. One thread for all networks has one
-//! team, which is awake for as long as a batch runs.
+//! team, which can stay awake from one layer to the next.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn jobs_run_in_their_order_on_one_thread_and_a_panic_ends_only_its_own() {
+    async fn jobs_run_on_one_thread_and_a_panic_ends_only_its_own() {
         let inference = Inference::start(NonZeroUsize::MIN).expect("a thread");
         let name = || thread::current().name().map(str::to_owned);
         assert_eq!(inference.run(name).await.as_deref(), Some("inference-0"));

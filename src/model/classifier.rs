@@ -4,7 +4,7 @@ use super::architecture::{Head, MapGrid};
 use super::folder::{FolderError, ModelFolder};
 use super::golden::{self, GoldenMismatch};
 use super::network::{Layout, Network, Precision};
-use super::weights::is_finite;
+use super::weights::{Weights, is_finite};
 use crate::preprocess::InputSpec;
 use std::time::{Duration, Instant};
 use tch::{Kind, TchError, Tensor};
@@ -84,8 +84,16 @@ pub struct Classifier {
 impl Classifier {
     /// Builds the network of a checked folder.
     pub fn new(folder: &ModelFolder, precision: Precision) -> Result<Self, ClassifierError> {
+        Self::with_weights(folder, &folder.tensors()?, precision)
+    }
+
+    fn with_weights(
+        folder: &ModelFolder,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Self, ClassifierError> {
         let size = folder.manifest.input.size();
-        let network = Network::new(&folder.architecture, &folder.tensors()?, size, precision)?;
+        let network = Network::new(&folder.architecture, weights, size, precision)?;
         Self::with_network(folder, network)
     }
 
@@ -122,11 +130,13 @@ impl Classifier {
     /// The network in bf16 where the processor has it, the golden check holds in it, and it is
     /// faster; else in f32.
     pub fn fastest(folder: &ModelFolder) -> Result<Self, ClassifierError> {
-        let plain = Self::new(folder, Precision::F32)?;
+        let weights = folder.tensors()?;
+        let plain = Self::with_weights(folder, &weights, Precision::F32)?;
         if Precision::fastest() == Precision::F32 {
             return Ok(plain);
         }
-        let short = Self::new(folder, Precision::Bf16)?;
+        let short = Self::with_weights(folder, &weights, Precision::Bf16)?;
+        drop(weights);
         // The first run of each also warms it up.
         if short.check_golden(folder, TRIAL_BATCH).is_err() {
             return Ok(plain);
