@@ -1,8 +1,8 @@
-//! What HTTP adds to the time of a lone picture.
+//! The service beside something else, by turns, so that a slow spell of the machine hits both alike.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 
 use super::ceiling::Ceiling;
 use super::payload::Payload;
@@ -12,14 +12,32 @@ use super::server::Server;
 /// Pictures before those that count: the other side has had the caches.
 const UNCOUNTED: usize = 2;
 
-/// Milliseconds that the service takes more than this process, one picture after the other. Both
-/// take turns with a few pictures each, so that a slow spell of the machine hits both alike.
+/// How often both sides are measured for a ratio.
+const TURNS: usize = 5;
+
+/// What a measurement has found.
+type Values = anyhow::Result<Vec<(Quantity, f64)>>;
+
+/// The median of `ours` / `theirs` over the turns.
+pub fn ratio(quantity: Quantity, ours: impl Fn() -> Values, theirs: impl Fn() -> Values) -> Values {
+    let of = |values: Vec<(Quantity, f64)>| {
+        let found = values.into_iter().find(|(found, _)| *found == quantity);
+        found.map(|(_, value)| value).context("the quantity was not measured")
+    };
+    let turn = |_| Ok(of(ours()?)? / of(theirs()?)?);
+    let mut ratios = (0..TURNS).map(turn).collect::<anyhow::Result<Vec<f64>>>()?;
+    ratios.sort_by(f64::total_cmp);
+    Ok(vec![(Quantity::Ratio, percentile(&ratios, 0.5))])
+}
+
+/// Milliseconds that the service takes more than this process, one picture after the other, a few
+/// pictures each turn.
 pub fn added(
     ceiling: &Ceiling,
     server: &Server,
     (model, payload): (&str, &Payload),
     duration: Duration,
-) -> anyhow::Result<Vec<(Quantity, f64)>> {
+) -> Values {
     let mut connection = server.connect()?;
     let target = format!("/classify?model={model}");
     let (started, mut differences) = (Instant::now(), Vec::new());

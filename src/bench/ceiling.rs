@@ -90,17 +90,33 @@ impl Ceiling {
         Ok(vec![(Quantity::ImagesPerSecond, rate / self.multiplications as f64)])
     }
 
-    pub fn forward(
-        &self,
-        kernel: &str,
-        size: usize,
-        duration: Duration,
-    ) -> anyhow::Result<Vec<(Quantity, f64)>> {
-        let trial = self.trials.iter().find(|(name, _)| *name == kernel);
-        let (_, trial) = trial.context("no such kernel")?;
-        let batch = trial.batch(size)?;
-        trial.run(&batch)?;
-        measure(size, duration, || Ok(trial.run(&batch)?))
+    /// Images a second of every kernel at every batch size, by turns of one batch each.
+    pub fn forwards(&self, duration: Duration) -> anyhow::Result<Vec<(&'static str, usize, f64)>> {
+        let cases = || {
+            let of = |(name, trial)| BATCHES.iter().map(move |&size| (name, trial, size));
+            self.trials.iter().flat_map(move |(name, trial)| of((*name, trial)))
+        };
+        let mut times = vec![Vec::new(); cases().count()];
+        // The first turn makes libtorch's kernels.
+        let (mut started, mut turns) = (Instant::now(), 0);
+        while turns < 2 || started.elapsed() < duration {
+            for ((_, trial, size), times) in cases().zip(&mut times) {
+                let batch = trial.batch(size)?;
+                let begun = Instant::now();
+                trial.run(&batch)?;
+                times.push(begun.elapsed().as_secs_f64());
+            }
+            turns += 1;
+            if turns == 1 {
+                times.iter_mut().for_each(Vec::clear);
+                started = Instant::now();
+            }
+        }
+        let rate = |((name, _, size), mut times): ((_, _, usize), Vec<f64>)| {
+            times.sort_by(f64::total_cmp);
+            (name, size, size as f64 / percentile(&times, 0.5))
+        };
+        Ok(cases().zip(times).map(rate).collect())
     }
 
     /// Bytes to pixels on one thread, by `prepare` or `prepare_in_full`.

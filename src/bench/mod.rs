@@ -30,13 +30,14 @@ use ceiling::{BATCHES, Ceiling, kernels};
 use payload::{LARGE, PHOTO, Payload, TINY};
 pub use peer::Peer;
 use report::Setting;
-use results::{Case, Key, Results};
+use results::{Case, Key, Quantity, Results};
 use server::Server;
 
 /// Of all random choices.
 const SEED: u64 = 20_131_216;
 /// Connections of the load client.
-const CLIENTS: [usize; 3] = [1, 8, 64];
+const CLIENTS: [usize; 3] = [1, 8, MANY];
+const MANY: usize = 64;
 
 /// What to measure, and for how long.
 #[derive(Debug, Clone)]
@@ -113,10 +114,7 @@ struct Bench {
 
 impl Bench {
     fn cases(&self) -> Vec<Key> {
-        let mut cases = vec![Case::Roof];
-        for (kernel, ..) in kernels() {
-            cases.extend(BATCHES.map(|batch| Case::Forward { kernel, batch }));
-        }
+        let mut cases = vec![Case::Roof, Case::Forwards];
         for Payload { name: payload, .. } in &self.payloads {
             cases.extend([
                 Case::Decode { payload },
@@ -134,9 +132,14 @@ impl Bench {
             cases.iter().map(key).collect::<Vec<_>>()
         };
         let mut keys: Vec<_> = self.ceilings.keys().flat_map(of).collect();
+        let ratio = Case::CpuRatio { payload: PHOTO, clients: MANY };
+        let held = targets::CPU.map(|(model, _)| Key { model: model.to_owned(), case: ratio });
+        keys.extend(held.into_iter().filter(|key| self.ceilings.contains_key(&key.model)));
         if self.peer.is_some() && self.ceilings.contains_key(targets::SMALL) {
-            let peer = CLIENTS.map(|clients| Case::Peer { payload: PHOTO, clients });
-            keys.extend(peer.map(|case| Key { model: targets::SMALL.to_owned(), case }));
+            let mut peer = CLIENTS.map(|clients| Case::Peer { payload: PHOTO, clients }).to_vec();
+            peer.push(Case::PeerRatio { payload: PHOTO, clients: MANY });
+            let key = |case| Key { model: targets::SMALL.to_owned(), case };
+            keys.extend(peer.into_iter().map(key));
         }
         keys
     }
@@ -151,7 +154,14 @@ impl Bench {
         let short = duration / 3;
         let values = match key.case {
             Case::Roof => ceiling.roof(short),
-            Case::Forward { kernel, batch } => ceiling.forward(kernel, batch, short),
+            Case::Forwards | Case::Forward { .. } => {
+                let duration = short * (kernels().count() * BATCHES.len()) as u32;
+                for (kernel, batch, rate) in ceiling.forwards(duration)? {
+                    let key = Key { case: Case::Forward { kernel, batch }, ..key.clone() };
+                    self.results.add(&key, &[(Quantity::ImagesPerSecond, rate)]);
+                }
+                return Ok(());
+            }
             Case::Decode { payload: name } => ceiling.decode(prepare, payload(name)?, short),
             Case::DecodeInFull { payload: name } => {
                 ceiling.decode(prepare_in_full, payload(name)?, short)
@@ -167,6 +177,17 @@ impl Bench {
             }
             Case::Beside { payload: name } => {
                 beside::added(ceiling, &self.server, (&key.model, payload(name)?), duration)
+            }
+            Case::CpuRatio { payload: name, clients } => {
+                let payload = payload(name)?;
+                let ours = || self.server.measure(&key.model, payload, (clients, duration));
+                beside::ratio(Quantity::Cpu, ours, || ceiling.batched(payload, duration))
+            }
+            Case::PeerRatio { payload: name, clients } => {
+                let (payload, peer) = (payload(name)?, self.peer.as_ref().context("no peer")?);
+                let ours = || self.server.measure(&key.model, payload, (clients, duration));
+                let theirs = || peer.measure(payload, (clients, duration));
+                beside::ratio(Quantity::ImagesPerSecond, ours, theirs)
             }
             Case::Endurance { requests } => {
                 self.server.endure(&key.model, payload(TINY)?, requests)

@@ -49,11 +49,12 @@ const PIPELINE: [Column; 3] = [
     ("p50, ms", Quantity::P50),
     ("CPU-s / 1000", Quantity::Cpu),
 ];
-const SERVER: [Column; 8] = [
+const SERVER: [Column; 9] = [
     ("images/s", Quantity::ImagesPerSecond),
     ("p50, ms", Quantity::P50),
     ("p99, ms", Quantity::P99),
     ("above one process, ms", Quantity::Added),
+    ("ratio", Quantity::Ratio),
     ("CPU-s / 1000", Quantity::Cpu),
     ("client's", Quantity::ClientCpu),
     ("batch", Quantity::Batch),
@@ -74,10 +75,12 @@ pub fn markdown(setting: &Setting, results: &Results, verdicts: &[Verdict]) -> S
     }
     let is_forward = |case: &Case| matches!(case, Case::Roof | Case::Forward { .. });
     let is_server = |case: &Case| {
-        matches!(
-            case,
-            Case::Server { .. } | Case::Peer { .. } | Case::Beside { .. } | Case::Endurance { .. }
-        )
+        use Case::{Beside, CpuRatio, Endurance, Peer, PeerRatio, Server};
+        match case {
+            Server { .. } | Peer { .. } | Endurance { .. } => true,
+            Beside { .. } | CpuRatio { .. } | PeerRatio { .. } => true,
+            _ => false,
+        }
     };
     table(&mut text, "Forward pass", results, (&FORWARD, &is_forward));
     let rest = |case: &Case| !is_forward(case) && !is_server(case);
@@ -146,7 +149,7 @@ mod tests {
         table(&mut text, "Server", &results, (&SERVER, &|_| true));
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines.iter().all(|line| line.matches('|').count() == 11), "{text}");
+        assert!(lines.iter().all(|line| line.matches('|').count() == 12), "{text}");
         assert!(lines[2].contains("| 1234 | 1.25 |") || lines[2].contains("| 1235 |"), "{text}");
     }
 }

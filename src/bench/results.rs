@@ -18,6 +18,8 @@ pub enum Case {
     Roof,
     /// The network alone, in one of the arithmetics and memory orders.
     Forward { kernel: &'static str, batch: usize },
+    /// Every [`Case::Forward`], by turns.
+    Forwards,
     /// Bytes to pixels of the network's input size, as served.
     Decode { payload: &'static str },
     /// The same without any short cut: all pixels are decoded.
@@ -32,6 +34,10 @@ pub enum Case {
     Peer { payload: &'static str, clients: usize },
     /// One picture after the other, over HTTP and in this process by turns.
     Beside { payload: &'static str },
+    /// Processor time over HTTP by that of the batched pipeline, by turns.
+    CpuRatio { payload: &'static str, clients: usize },
+    /// Pictures a second over HTTP by those of the other server, by turns.
+    PeerRatio { payload: &'static str, clients: usize },
     /// Over HTTP, so many requests in all.
     Endurance { requests: usize },
 }
@@ -45,6 +51,8 @@ pub enum Quantity {
     P99,
     /// Milliseconds that HTTP takes more for a picture.
     Added,
+    /// Over HTTP by what it is held against.
+    Ratio,
     /// CPU-seconds per 1000 pictures of the process that classifies.
     Cpu,
     /// CPU-seconds per 1000 pictures of the load client.
@@ -117,6 +125,7 @@ impl fmt::Display for Case {
         match self {
             Self::Roof => write!(f, "roof: the rate of a large f32 matrix product"),
             Self::Forward { kernel, batch } => write!(f, "forward, {kernel}, batch {batch}"),
+            Self::Forwards => write!(f, "forward passes"),
             Self::Decode { payload } => write!(f, "decode and resize, {payload}"),
             Self::DecodeInFull { payload } => write!(f, "decode all and resize, {payload}"),
             Self::Single { payload } => write!(f, "pipeline, one by one, {payload}"),
@@ -124,6 +133,12 @@ impl fmt::Display for Case {
             Self::Server { payload, clients } => write!(f, "HTTP, {clients} clients, {payload}"),
             Self::Peer { payload, clients } => write!(f, "peer, {clients} clients, {payload}"),
             Self::Beside { payload } => write!(f, "HTTP above one process, {payload}"),
+            Self::CpuRatio { payload, clients } => {
+                write!(f, "CPU time of HTTP / batched pipeline, {clients} clients, {payload}")
+            }
+            Self::PeerRatio { payload, clients } => {
+                write!(f, "images/s of HTTP / peer, {clients} clients, {payload}")
+            }
             Self::Endurance { requests } => write!(f, "HTTP, {requests} requests"),
         }
     }

@@ -53,7 +53,7 @@ pub struct BenchArgs {
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     // As the service does.
-    crate::spinning::limit().context("setting how long threads wait awake")?;
+    crate::environment::complete().context("starting over")?;
     crate::memory::keep_freed_blocks();
     let (rounds, duration, requests) = match args.quick {
         true => (1, Duration::from_millis(300), None),

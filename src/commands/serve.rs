@@ -7,9 +7,9 @@ use tokio::net::TcpListener;
 
 use crate::app::{App, Listeners};
 use crate::config::Config;
+use crate::environment;
 use crate::lifecycle::{Shutdown, listen_to_signals};
 use crate::memory;
-use crate::spinning;
 use crate::telemetry::{self, LogConfig};
 use crate::threads::Threads;
 
@@ -31,13 +31,13 @@ Examples:
   curl --data-binary @digit.png http://127.0.0.1:8080/classify";
 
 pub fn run(Args { config, log }: Args) -> anyhow::Result<()> {
-    let limited = spinning::limit();
+    let completed = environment::complete();
     config.check()?;
     memory::share_one_heap();
     memory::give_back_regularly()?;
     telemetry::init(&log, "info")?;
-    if let Err(error) = limited {
-        tracing::warn!(%error, "threads without work may wait awake for milliseconds");
+    if let Err(error) = completed {
+        tracing::warn!(%error, "libtorch's idle threads may take a core from others for milliseconds");
     }
     let threads = config.backend.threads();
     tracing::info!("{threads}");
