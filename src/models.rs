@@ -135,12 +135,16 @@ impl Network for WarmNetwork {
     type Input = Sample;
     type Output = Prediction;
 
+    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
+        waiting.min(self.sizes.first(waiting))
+    }
+
     fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
         let classifier = lock(&self.classifier);
         let mut predictions = Vec::with_capacity(batch.len());
-        for (part, team) in self.sizes.split(batch) {
-            self.inference.give_to(team);
-            predictions.append(&mut classifier.infer(part)?);
+        for part in self.sizes.split(batch) {
+            self.inference.give_to(part.team);
+            predictions.append(&mut classifier.infer_as(part.size, part.items)?);
         }
         Ok(predictions)
     }

@@ -5,11 +5,15 @@
 //! size. Warming up all of 32 sizes takes seconds for each network, and four networks with 32
 //! sizes outgrow the cache, so that it would all be for nothing.
 //!
-//! So a network runs batches of 1, 2, 4, … only, each warmed up before it is ready; what comes
-//! in between is run in parts (13 as 8 + 4 + 1), which costs next to nothing: a picture in a
-//! batch of 4 takes hardly longer than one in a batch of 32. For the same reason the sizes stop
-//! where one run would take longer than [`LONGEST_RUN`]: larger batches would make everybody wait
-//! and nothing faster. It bounds the warm-up, too, to twice that for each network.
+//! So a network runs batches of 1, 2, 4, … only, each warmed up before it is ready. What comes in
+//! between is run in parts (13 as 8 + 4 + 1) or filled up with black (13 as 16), whatever takes less
+//! time by what was measured: where a lone picture takes as long as two, much of the time for 13 would
+//! go to the last one. The queue gives one part at a time: those in it need not wait for the others,
+//! and who comes meanwhile joins these.
+//!
+//! The sizes stop where one run would take longer than [`LONGEST_RUN`]: larger batches would make
+//! everybody wait and nothing faster. It bounds the warm-up, too, to thrice that or little more for
+//! each network.
 //!
 //! Small batches are run by one thread, if that is clearly faster than all together: others have to be
 //! woken for them.
@@ -29,12 +33,33 @@ const TRIALS: usize = 4;
 /// more than one.
 const CLEARLY: f64 = 1.1;
 
-/// A batch that will take longer is left to all threads untried.
+/// A batch that will take longer is timed once, and left to all threads.
 const SMALL: Duration = Duration::from_millis(20);
 
-/// The sizes that are warm, ascending, and who runs them; the first is 1.
+/// The sizes that are warm, ascending; the first is 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchSizes(Vec<(NonZeroUsize, Team)>);
+pub struct BatchSizes {
+    warm: Vec<Warm>,
+    /// The place in `warm` of what is run first of 1, 2, 3, … pictures, up to the largest size.
+    firsts: Vec<usize>,
+}
+
+/// A size, who runs it, and how long that takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Warm {
+    size: NonZeroUsize,
+    team: Team,
+    took: Duration,
+}
+
+/// What is run at once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<'a, T> {
+    pub items: &'a [T],
+    /// How many are run: if there are fewer items, the rest is of no account.
+    pub size: usize,
+    pub team: Team,
+}
 
 impl BatchSizes {
     /// Runs ever larger batches, up to `max`. `run` runs one of a size as often as it is told, by whom it
@@ -45,49 +70,96 @@ impl BatchSizes {
     ) -> Result<Self, E> {
         // The very first run sets libtorch up; its time says nothing.
         run(1, Team::All, 1)?;
-        let mut sizes = Vec::new();
-        let (mut next, mut smaller) = (Some(NonZeroUsize::MIN), (Team::One, Duration::ZERO));
+        let mut warm = Vec::new();
+        let mut next = Some(NonZeroUsize::MIN);
         while let Some(size) = next {
-            let (team, took) = warm(size, smaller, &mut run)?;
-            sizes.push((size, team));
-            smaller = (team, took);
-            next = larger(size, took, max);
+            let found = warmed(size, warm.last(), &mut run)?;
+            next = larger(size, found.took, max);
+            warm.push(found);
         }
-        Ok(Self(sizes))
+        let firsts = firsts(&warm);
+        Ok(Self { warm, firsts })
     }
 
     pub fn largest(&self) -> NonZeroUsize {
-        self.0.last().map_or(NonZeroUsize::MIN, |(size, _)| *size)
+        self.warm.last().map_or(NonZeroUsize::MIN, |warm| warm.size)
     }
 
-    /// The parts, the largest first, in which `batch` is run, and by whom.
-    pub fn split<'a, T>(&'a self, mut batch: &'a [T]) -> impl Iterator<Item = (&'a [T], Team)> {
+    /// The size that is run first, if there are so many items.
+    pub fn first(&self, items: NonZeroUsize) -> NonZeroUsize {
+        self.first_of(items.get()).map_or(NonZeroUsize::MIN, |warm| warm.size)
+    }
+
+    /// None if there are no items.
+    fn first_of(&self, items: usize) -> Option<&Warm> {
+        let place = self.firsts.get(items.checked_sub(1)?).or(self.firsts.last())?;
+        self.warm.get(*place)
+    }
+
+    /// The parts in which `batch` is run. Only the last may have fewer items than are run.
+    pub fn split<'a, T>(&'a self, mut batch: &'a [T]) -> impl Iterator<Item = Part<'a, T>> {
         std::iter::from_fn(move || {
-            let fits = |(size, _): &&(NonZeroUsize, Team)| size.get() <= batch.len();
-            let (size, team) = self.0.iter().rev().find(fits)?;
-            let (part, rest) = batch.split_at(size.get());
+            let Warm { size, team, .. } = self.first_of(batch.len())?;
+            let (items, rest) = batch.split_at(size.get().min(batch.len()));
             batch = rest;
-            Some((part, *team))
+            Some(Part { items, size: size.get(), team: *team })
         })
     }
 }
 
-/// Who runs batches of `size`, and how long that takes; `smaller` is the same of those before. What is
-/// too much for one thread stays so.
-fn warm<E>(
+/// Finds out who runs batches of `size`; `smaller` are those before. What is too much for one thread
+/// stays so.
+fn warmed<E>(
     size: NonZeroUsize,
-    smaller: (Team, Duration),
+    smaller: Option<&Warm>,
     run: &mut impl FnMut(usize, Team, usize) -> Result<Duration, E>,
-) -> Result<(Team, Duration), E> {
+) -> Result<Warm, E> {
     let mut run = |team, times| run(size.get(), team, times);
     // The first run makes the kernels, which depend on the number of threads, too.
-    let first = run(Team::All, 1)?;
-    if smaller.0 == Team::All || 2 * smaller.1 > SMALL {
-        return Ok((Team::All, first));
+    run(Team::All, 1)?;
+    let is_small = smaller.is_none_or(|smaller| 2 * smaller.took <= SMALL);
+    let took = run(Team::All, if is_small { TRIALS } else { 1 })?;
+    let all = Warm { size, team: Team::All, took };
+    if !is_small || smaller.is_some_and(|smaller| smaller.team == Team::All) {
+        return Ok(all);
     }
     run(Team::One, 1)?;
-    let (all, one) = (run(Team::All, TRIALS)?, run(Team::One, TRIALS)?);
-    Ok(if one.mul_f64(CLEARLY) < all { (Team::One, one) } else { (Team::All, all) })
+    let one = Warm { size, team: Team::One, took: run(Team::One, TRIALS)? };
+    Ok(if one.took.mul_f64(CLEARLY) < all.took { one } else { all })
+}
+
+/// See [`BatchSizes::firsts`]: the largest size that fits, or the next to be filled up, if that takes
+/// less.
+fn firsts(warm: &[Warm]) -> Vec<usize> {
+    let times = plausible(warm);
+    let (mut first, mut least) = (Vec::new(), vec![Duration::ZERO]);
+    for (place, Warm { size, .. }) in warm.iter().enumerate() {
+        // All beyond the size before.
+        for count in least.len()..=size.get() {
+            let filled_up = (times[place], place);
+            let in_parts = place
+                .checked_sub(1)
+                .filter(|_| count < size.get())
+                .map(|below| (times[below] + least[count - warm[below].size.get()], below));
+            let (took, place) = in_parts.map_or(filled_up, |parts| parts.min(filled_up));
+            least.push(took);
+            first.push(place);
+        }
+    }
+    first
+}
+
+/// How long each size takes, as far as it is certain: no longer than the size before twice, nor than
+/// the size after. What is timed while others want the processor may seem to.
+fn plausible(warm: &[Warm]) -> Vec<Duration> {
+    let mut times: Vec<_> = warm.iter().map(|warm| warm.took).collect();
+    for place in 1..times.len() {
+        times[place] = times[place].min(2 * times[place - 1]);
+    }
+    for place in (1..times.len()).rev() {
+        times[place - 1] = times[place - 1].min(times[place]);
+    }
+    times
 }
 
 /// The size after `size`, whose run took `took`.
@@ -104,21 +176,51 @@ mod tests {
 
     fn sizes(max: usize) -> BatchSizes {
         let max = NonZeroUsize::new(max).expect("not zero");
-        let Ok(sizes) = BatchSizes::warm_up(max, |_, _, _| Ok::<_, Infallible>(Duration::ZERO));
+        // Each picture takes as long, and to begin takes next to nothing.
+        let run =
+            |size: usize, _, _| Ok::<_, Infallible>(Duration::from_nanos(1 + 1000 * size as u64));
+        let Ok(sizes) = BatchSizes::warm_up(max, run);
         sizes
     }
 
-    fn parts(sizes: &BatchSizes, batch: usize) -> Vec<usize> {
-        sizes.split(&vec![(); batch]).map(|(part, _)| part.len()).collect()
+    /// Pictures in each part, and how many are run.
+    fn parts(sizes: &BatchSizes, batch: usize) -> Vec<(usize, usize)> {
+        sizes.split(&vec![(); batch]).map(|part| (part.items.len(), part.size)).collect()
     }
 
     #[test]
     fn sizes_double_up_to_the_largest() {
-        assert_eq!(parts(&sizes(1), 3), [1, 1, 1]);
+        assert_eq!(parts(&sizes(1), 3), [(1, 1), (1, 1), (1, 1)]);
         assert_eq!(sizes(24).largest().get(), 24);
-        assert_eq!(parts(&sizes(24), 47), [24, 16, 4, 2, 1]);
-        assert_eq!(parts(&sizes(32), 32), [32]);
+        let whole = [24, 16, 4, 2, 1].map(|size| (size, size));
+        assert_eq!(parts(&sizes(24), 47), whole);
+        assert_eq!(parts(&sizes(32), 32), [(32, 32)]);
         assert!(parts(&sizes(32), 0).is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_filled_up_where_that_takes_less_than_another_run() {
+        // To begin takes as long as three pictures.
+        let run = |size: usize, _, _| Ok::<_, Infallible>(Duration::from_micros(3 + size as u64));
+        let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(32).expect("not zero"), run);
+        assert_eq!(parts(&sizes, 3), [(3, 4)]);
+        assert_eq!(parts(&sizes, 6), [(6, 8)]);
+        assert_eq!(parts(&sizes, 17), [(16, 16), (1, 1)]);
+        assert_eq!(parts(&sizes, 20), [(16, 16), (4, 4)]);
+        assert_eq!(parts(&sizes, 23), [(16, 16), (7, 8)]);
+        assert_eq!(parts(&sizes, 30), [(30, 32)]);
+        assert_eq!(parts(&sizes, 33), [(32, 32), (1, 1)]);
+    }
+
+    #[test]
+    fn a_size_that_was_timed_in_a_slow_spell_is_run_all_the_same() {
+        let run = |size: usize, _, _| {
+            let slow = if size >= 8 { 10 } else { 1 };
+            Ok::<_, Infallible>(Duration::from_micros(slow * (1 + size as u64)))
+        };
+        let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(16).expect("not zero"), run);
+        assert_eq!(parts(&sizes, 9), [(8, 8), (1, 1)]);
+        assert_eq!(parts(&sizes, 15), [(8, 8), (4, 4), (2, 2), (1, 1)]);
     }
 
     #[test]
@@ -136,8 +238,8 @@ mod tests {
             Ok::<_, Infallible>(Duration::from_micros(begin + 70 * size as u64 / threads))
         };
         let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(8).expect("not zero"), run);
-        let teams: Vec<_> = sizes.split(&[(); 15]).map(|(part, team)| (part.len(), team)).collect();
-        assert_eq!(teams, [(8, Team::All), (4, Team::All), (2, Team::One), (1, Team::One)]);
+        let teams = [1, 2, 4, 8].map(|size| sizes.split(&vec![(); size]).next().map(|p| p.team));
+        assert_eq!(teams, [Team::One, Team::One, Team::All, Team::All].map(Some));
     }
 
     #[test]

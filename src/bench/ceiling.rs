@@ -151,9 +151,9 @@ impl Ceiling {
 
     /// As the service runs a batch.
     fn infer(&self, batch: &[Sample]) -> anyhow::Result<()> {
-        for (part, team) in self.sizes.split(batch) {
-            team.assemble(self.threads.inference);
-            self.classifier.infer(part)?;
+        for part in self.sizes.split(batch) {
+            part.team.assemble(self.threads.inference);
+            self.classifier.infer_as(part.size, part.items)?;
         }
         Team::All.assemble(self.threads.inference);
         Ok(())

@@ -6,6 +6,7 @@ use super::golden::{self, GoldenMismatch};
 use super::network::{Layout, Network, Precision};
 use super::weights::{Weights, is_finite};
 use crate::preprocess::InputSpec;
+use std::iter::{once, repeat_n};
 use std::time::{Duration, Instant};
 use tch::{Kind, TchError, Tensor};
 
@@ -77,6 +78,8 @@ pub struct Classifier {
     gain: Tensor,
     offset: Tensor,
     grid: MapGrid,
+    /// What a batch is filled up with.
+    black: Pixels,
     /// See [`ClassMaps::ground`].
     ground: Option<Vec<f32>>,
 }
@@ -111,7 +114,8 @@ impl Classifier {
         let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
         let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
         let grid = folder.architecture.map_grid();
-        let mut classifier = Self { network, input, gain, offset, grid, ground: None };
+        let black = Pixels::Bytes(vec![0; input.bytes()]);
+        let mut classifier = Self { network, input, gain, offset, grid, black, ground: None };
         if folder.architecture.head == Head::SoftmaxThenPool {
             classifier.ground = Some(classifier.votes_for_black()?);
         }
@@ -120,8 +124,7 @@ impl Classifier {
 
     /// The middle cell of each class's map of a black picture, `[K]`.
     fn votes_for_black(&self) -> Result<Vec<f32>, ClassifierError> {
-        let black = Sample { pixels: Pixels::Bytes(vec![0; self.input.bytes()]), maps: true };
-        let maps = self.network.forward(&self.batch(&[black])?)?.maps;
+        let maps = self.network.forward(&self.batch(1, &[])?)?.maps;
         let ClassMaps { width, height, values, .. } = self.maps_of(&maps, 0)?;
         let middle = height / 2 * width + width / 2;
         Ok(values.chunks(width * height).map(|map| map[middle]).collect())
@@ -184,12 +187,23 @@ impl Classifier {
 
     /// Runs one batch. Every number in the answer is finite.
     pub fn infer(&self, samples: &[Sample]) -> Result<Vec<Prediction>, ClassifierError> {
-        let scores = self.network.forward(&self.batch(samples)?)?;
-        if !is_finite(&scores.logits)? {
+        self.infer_as(samples.len(), samples)
+    }
+
+    /// As [`Classifier::infer`], as a batch of `size`: it is filled up with black pictures, of which
+    /// nothing is told.
+    pub fn infer_as(
+        &self,
+        size: usize,
+        samples: &[Sample],
+    ) -> Result<Vec<Prediction>, ClassifierError> {
+        let scores = self.network.forward(&self.batch(size, samples)?)?;
+        let wanted = |scores: &Tensor| scores.f_narrow(0, 0, samples.len() as i64);
+        let (logits, probabilities) = (wanted(&scores.logits)?, wanted(&scores.probabilities)?);
+        if !is_finite(&logits)? {
             return Err(ClassifierError::NotFinite);
         }
-        let logits = rows(&scores.logits)?;
-        let probabilities = rows(&scores.probabilities)?;
+        let (logits, probabilities) = (rows(&logits)?, rows(&probabilities)?);
         let predictions = logits.into_iter().zip(probabilities).zip(samples).enumerate();
         predictions
             .map(|(index, ((logits, probabilities), sample))| {
@@ -210,14 +224,16 @@ impl Classifier {
         Ok(ClassMaps { width, height, values, ground: self.ground.clone(), grid: self.grid })
     }
 
-    /// The samples as one normalised tensor `[N, C, H, W]` in channels-last memory order.
-    fn batch(&self, samples: &[Sample]) -> Result<Tensor, ClassifierError> {
+    /// The samples and, up to `size`, black as one normalised tensor `[N, C, H, W]` in channels-last
+    /// memory order.
+    fn batch(&self, size: usize, samples: &[Sample]) -> Result<Tensor, ClassifierError> {
+        let filling = repeat_n(&self.black, size.saturating_sub(samples.len()));
+        let pixels = samples.iter().map(|sample| &sample.pixels).chain(filling);
         if samples.iter().all(|sample| matches!(sample.pixels, Pixels::Bytes(_))) {
-            return self.normalised(samples.iter().map(|sample| &sample.pixels));
+            return self.normalised(pixels);
         }
-        let one = |sample: &Sample| self.normalised(std::iter::once(&sample.pixels));
-        let tensors = samples.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-        Ok(Tensor::f_cat(&tensors, 0)?)
+        let tensors = pixels.map(|pixels| self.normalised(once(pixels)));
+        Ok(Tensor::f_cat(&tensors.collect::<Result<Vec<_>, _>>()?, 0)?)
     }
 
     /// Pixels of one form. Bytes are joined as they are: `[H, W, C]` is channels-last already.

@@ -4,6 +4,7 @@ use nin_serve::model::caffe;
 use nin_serve::model::network::{Layout, Network, Precision, Scores};
 use nin_serve::model::preset::Preset;
 use nin_serve::model::weights::Weights;
+use nin_serve::model::{Classifier, ModelFolder, Pixels, Sample};
 use serde::Deserialize;
 use tch::Tensor;
 
@@ -139,4 +140,24 @@ fn the_authors_caffe_file_agrees_with_pytorch() {
     let scores = network.forward(&generated(0, &expected.shape, 4.0)).expect("forward pass");
     let difference = largest_difference(&scores.logits, &expected.logits);
     assert!(difference <= 1e-4, "logits differ by {difference}");
+}
+
+#[test]
+fn a_batch_that_is_filled_up_answers_for_its_own_pictures() {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/nin-mnist");
+    let folder = ModelFolder::load(models.as_ref()).expect("a shipped model");
+    let classifier = Classifier::new(&folder, Precision::F32).expect("a network");
+    let bytes = |grey: u8| Pixels::Bytes(vec![grey; 28 * 28]);
+    let floats = Pixels::Floats(vec![0.5; 28 * 28]);
+    for pixels in [[bytes(0), bytes(90), bytes(255)], [bytes(90), floats, bytes(255)]] {
+        let samples = pixels.map(|pixels| Sample { pixels, maps: false });
+        let filled_up = classifier.infer_as(4, &samples).expect("answers");
+        assert_eq!(filled_up.len(), 3);
+        for (sample, found) in samples.into_iter().zip(filled_up) {
+            let alone = classifier.infer(&[sample]).expect("an answer").remove(0);
+            for (found, alone) in found.probabilities.iter().zip(alone.probabilities) {
+                assert!((found - alone).abs() < 1e-4, "{found} {alone}");
+            }
+        }
+    }
 }
