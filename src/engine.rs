@@ -9,7 +9,6 @@
 //! a network that can't be built shall not fill the queue, nor hold up a shutdown.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -32,11 +31,6 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 pub trait Network: Send + 'static {
     type Input: Send + Sync + 'static;
     type Output: Send + 'static;
-
-    /// See [`Engine::takes`].
-    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
-        waiting
-    }
 
     /// One output for each input, in their order.
     ///
@@ -162,11 +156,6 @@ fn ended() -> EngineFailure {
 impl<N: Network> Engine for NetworkEngine<N> {
     type Input = N::Input;
     type Output = N::Output;
-
-    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
-        // Waits for nothing: no batch of this network runs, or it would not be asked.
-        lock(&self.kept.network).as_ref().map_or(waiting, |network| network.takes(waiting))
-    }
 
     async fn run(&self, batch: Batch<N::Input>) -> Result<Vec<N::Output>, EngineFailure> {
         let mut health = self.health();

@@ -135,10 +135,6 @@ impl Network for WarmNetwork {
     type Input = Sample;
     type Output = Prediction;
 
-    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
-        waiting.min(self.sizes.first(waiting))
-    }
-
     fn infer(&mut self, batch: &[Sample]) -> Result<Vec<Prediction>, BoxError> {
         let classifier = lock(&self.classifier);
         let mut predictions = Vec::with_capacity(batch.len());

@@ -8,8 +8,7 @@
 //! So a network runs batches of 1, 2, 4, … only, each warmed up before it is ready. What comes in
 //! between is run in parts (13 as 8 + 4 + 1) or filled up with black (13 as 16), whatever takes less
 //! time by what was measured: where a lone picture takes as long as two, much of the time for 13 would
-//! go to the last one. The queue gives one part at a time: those in it need not wait for the others,
-//! and who comes meanwhile joins these.
+//! go to the last one.
 //!
 //! The sizes stop where one run would take longer than [`LONGEST_RUN`]: larger batches would make
 //! everybody wait and nothing faster. It bounds the warm-up, too, to thrice that or little more for
@@ -85,21 +84,12 @@ impl BatchSizes {
         self.warm.last().map_or(NonZeroUsize::MIN, |warm| warm.size)
     }
 
-    /// The size that is run first, if there are so many items.
-    pub fn first(&self, items: NonZeroUsize) -> NonZeroUsize {
-        self.first_of(items.get()).map_or(NonZeroUsize::MIN, |warm| warm.size)
-    }
-
-    /// None if there are no items.
-    fn first_of(&self, items: usize) -> Option<&Warm> {
-        let place = self.firsts.get(items.checked_sub(1)?).or(self.firsts.last())?;
-        self.warm.get(*place)
-    }
-
     /// The parts in which `batch` is run. Only the last may have fewer items than are run.
     pub fn split<'a, T>(&'a self, mut batch: &'a [T]) -> impl Iterator<Item = Part<'a, T>> {
         std::iter::from_fn(move || {
-            let Warm { size, team, .. } = self.first_of(batch.len())?;
+            let left = batch.len().checked_sub(1)?;
+            let place = self.firsts.get(left).or(self.firsts.last())?;
+            let Warm { size, team, .. } = self.warm.get(*place)?;
             let (items, rest) = batch.split_at(size.get().min(batch.len()));
             batch = rest;
             Some(Part { items, size: size.get(), team: *team })

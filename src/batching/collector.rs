@@ -20,7 +20,7 @@ pub(super) async fn collect<E: Engine>(engine: Arc<E>, queue: Arc<Queue<E::Input
     // Also when this task panics or the runtime ends: nobody shall wait for a dead collector.
     let queue = AbandonOnDrop(queue);
     let queue = &*queue.0;
-    while let Some(jobs) = queue.next(|waiting| engine.takes(waiting)).await {
+    while let Some(jobs) = queue.next().await {
         serve(&*engine, queue, jobs).await;
     }
 }

@@ -3,9 +3,8 @@
 //! Knows nothing of HTTP or of tensors: a network is whatever implements [`Engine`].
 //!
 //! - **Work-conserving.** A timer that waits for a fuller batch taxes every request of a quiet
-//!   service. Here an idle engine takes what is there at once, or as much of it as it runs well
-//!   together; requests that arrive while it is busy make up the next batch. Batches so grow with
-//!   the load, and only then.
+//!   service. Here an idle engine takes what is there at once; requests that arrive while it is
+//!   busy make up the next batch. Batches so grow with the load, and only then.
 //! - **Nobody computes for the dead.** [`Batcher::submit`] is the request: dropping its future
 //!   takes the job out of the queue at once, with the memory it held, and so does its deadline.
 //!   A queue full of requests that nobody waits for cannot shut out the living.
@@ -21,7 +20,6 @@ mod queue;
 mod ticket;
 
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,12 +36,6 @@ pub use queue::QueueStats;
 pub trait Engine: Send + Sync + 'static {
     type Input: Send + Sync + 'static;
     type Output: Send + 'static;
-
-    /// How many of `waiting` jobs, one at least, it takes at once. The others are better off in the
-    /// next batch, together with who comes meanwhile.
-    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
-        waiting
-    }
 
     /// Runs one batch; the outputs are in the order of the inputs, one each.
     fn run(

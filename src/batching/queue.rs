@@ -98,22 +98,21 @@ impl<I, O> Queue<I, O> {
         Ok(Place { queue: self, number, left_because: Dropped::ClientGone, reply })
     }
 
-    /// Waits for jobs and takes those of the next batch, as many as the engine `takes` of those that
-    /// might be in it; none when closed and empty.
-    pub(super) async fn next(
-        &self,
-        takes: impl Fn(NonZeroUsize) -> NonZeroUsize,
-    ) -> Option<Vec<Waiting<I, O>>> {
+    /// Waits for jobs and takes those of the next batch; none when closed and empty.
+    pub(super) async fn next(&self) -> Option<Vec<Waiting<I, O>>> {
         loop {
             let hold = {
                 let mut state = self.state();
-                match NonZeroUsize::new(state.waiting.len()) {
-                    None if state.closed => return None,
-                    None => None,
-                    Some(waiting) => match state.hold_until(&self.config) {
+                if state.waiting.is_empty() {
+                    if state.closed {
+                        return None;
+                    }
+                    None
+                } else {
+                    match state.hold_until(&self.config) {
                         Some(until) => Some(until),
-                        None => return Some(state.take(takes(waiting.min(self.config.max_batch)))),
-                    },
+                        None => return Some(state.take(self.config.max_batch)),
+                    }
                 }
             };
             // A push between the lock and here has left its mark in `changed`.
@@ -182,9 +181,10 @@ impl<I, O> Queue<I, O> {
 }
 
 impl<I, O> State<I, O> {
-    fn take(&mut self, size: NonZeroUsize) -> Vec<Waiting<I, O>> {
+    fn take(&mut self, max_batch: NonZeroUsize) -> Vec<Waiting<I, O>> {
+        let size = self.waiting.len().min(max_batch.get());
         std::iter::from_fn(|| self.waiting.pop_first())
-            .take(size.get())
+            .take(size)
             .map(|(_, waiting)| waiting)
             .collect()
     }

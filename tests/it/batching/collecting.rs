@@ -36,22 +36,6 @@ async fn a_batch_grows_while_the_engine_is_busy_up_to_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_engine_does_not_take_is_in_the_next_batch_with_who_comes_meanwhile() {
-    let (most, batches) = (NonZeroUsize::new(2).expect("not zero"), Mutex::default());
-    let engine = FakeEngine { service: ms(10), fault: Fault::Error, most, batches };
-    let rig = Rig::of(engine, config(4, 100));
-    let start = Instant::now();
-    let first = rig.start_all(1..=3);
-    sleep(ms(5)).await;
-    let later = rig.start_all([4]);
-    assert_eq!(outputs(first).await, [Ok(10), Ok(20), Ok(30)]);
-    assert_eq!(outputs(later).await, [Ok(40)]);
-    assert_eq!(start.elapsed(), ms(20));
-    assert_eq!(rig.batches(), [vec![1, 2], vec![3, 4]]);
-    rig.assert_quiet();
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_reply_tells_its_timings() {
     let rig = Rig::new(10, config(4, 100));
     let first = rig.start(1, PATIENT);

@@ -33,18 +33,12 @@ enum Fault {
 struct FakeEngine {
     service: Duration,
     fault: Fault,
-    /// The most that it takes at once.
-    most: NonZeroUsize,
     batches: Mutex<Vec<Vec<u32>>>,
 }
 
 impl Engine for FakeEngine {
     type Input = u32;
     type Output = u32;
-
-    fn takes(&self, waiting: NonZeroUsize) -> NonZeroUsize {
-        waiting.min(self.most)
-    }
 
     async fn run(&self, batch: Batch<u32>) -> Result<Vec<u32>, EngineFailure> {
         self.batches.lock().expect("not poisoned").push(batch.to_vec());
@@ -100,12 +94,8 @@ impl Rig {
     }
 
     fn with_fault(service_ms: u64, config: BatchConfig, fault: Fault) -> Self {
-        let (service, most, batches) = (ms(service_ms), NonZeroUsize::MAX, Mutex::default());
-        Self::of(FakeEngine { service, fault, most, batches }, config)
-    }
-
-    fn of(engine: FakeEngine, config: BatchConfig) -> Self {
-        let engine = Arc::new(engine);
+        let engine =
+            Arc::new(FakeEngine { service: ms(service_ms), fault, batches: Mutex::default() });
         let seen = Arc::new(Seen::default());
         Self {
             batcher: Batcher::spawn(Arc::clone(&engine), config, seen.clone()),
