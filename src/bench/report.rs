@@ -76,11 +76,8 @@ pub fn markdown(setting: &Setting, results: &Results, verdicts: &[Verdict]) -> S
     let is_forward = |case: &Case| matches!(case, Case::Roof | Case::Forward { .. });
     let is_server = |case: &Case| {
         use Case::{Beside, CpuRatio, Endurance, Peer, PeerRatio, Server};
-        match case {
-            Server { .. } | Peer { .. } | Endurance { .. } => true,
-            Beside { .. } | CpuRatio { .. } | PeerRatio { .. } => true,
-            _ => false,
-        }
+        let loads = matches!(case, Server { .. } | Peer { .. } | Endurance { .. });
+        loads || matches!(case, Beside { .. } | CpuRatio { .. } | PeerRatio { .. })
     };
     table(&mut text, "Forward pass", results, (&FORWARD, &is_forward));
     let rest = |case: &Case| !is_forward(case) && !is_server(case);
