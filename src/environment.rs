@@ -12,8 +12,8 @@ const DEFAULTS: [(&str, &str); 2] = [
     // 300,000 times, some milliseconds, in which they take a core from decoding and HTTP. See "Idle
     // threads sleep" in docs/performance.md.
     ("GOMP_SPINCOUNT", "2000"),
-    // MKL keeps what a product of f32 matrices has needed, 18 MB for each thread. See "Memory goes
-    // back" in docs/performance.md.
+    // MKL keeps what a product of f32 matrices has needed, 18 MB for each thread. See "MKL keeps
+    // nothing" in docs/performance.md.
     ("MKL_DISABLE_FAST_MM", "1"),
 ];
 
