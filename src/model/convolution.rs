@@ -3,6 +3,8 @@
 use super::fused::{Activation, Fused};
 use super::network::{Layout, Step, channels_last};
 use super::rows;
+#[cfg(target_arch = "x86_64")]
+use super::simd::WinogradConv;
 use super::winograd::{self, Winograd};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, TchError, Tensor};
@@ -70,6 +72,12 @@ impl Convolution {
         let shortened = layout == Layout::Served && self.weight.kind() == Kind::Float;
         if shortened && winograd::pays(&weight.size(), self.stride) {
             let weight = operators.winograd.transform(&weight)?;
+            #[cfg(target_arch = "x86_64")]
+            if let Some(convolution) =
+                WinogradConv::new(&weight, &self.bias, self.padding, self.activation)?
+            {
+                return Ok(Step::TiledConv(convolution));
+            }
             return Ok(Step::WinogradConv(Self { weight, ..self }));
         }
         if shortened && rows::pays(&weight.size(), self.stride) {

@@ -18,6 +18,8 @@ pub mod network;
 pub(crate) mod pooling;
 pub mod preset;
 mod rows;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 mod team;
 pub mod trial;
 pub mod weights;

@@ -81,6 +81,8 @@ pub(super) enum Step {
     /// Of gathered rows; kernel and padding are those of the gathering.
     RowConv(Convolution, [i64; 2]),
     WinogradConv(Convolution),
+    #[cfg(target_arch = "x86_64")]
+    TiledConv(super::simd::WinogradConv),
     Relu,
     MaxPool(Pool),
     /// Of bf16 that ReLU has been at.
@@ -182,6 +184,8 @@ impl Step {
                 convolution.run_fused(&rows::gather(x, *gathering)?, operators)
             }
             Self::WinogradConv(convolution) => convolution.run_winograd(x, operators),
+            #[cfg(target_arch = "x86_64")]
+            Self::TiledConv(convolution) => convolution.run(x),
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),

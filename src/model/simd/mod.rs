@@ -1,0 +1,77 @@
+//! Convolutions in f32 of our own, for x86 processors with AVX2 and FMA.
+//!
+//! libtorch leaves matrix products to MKL and convolutions to oneDNN. Winograd's algorithm by matrix
+//! products of whole tensors reads and writes each intermediate value in memory; here some tiles at a
+//! time go through all of it within the caches.
+//!
+//! Everything is plain Rust over arrays as wide as the registers, which the compiler turns into vector
+//! instructions inside functions that are compiled for AVX2 and FMA. `unsafe` is needed to call those,
+//! after a look at the processor, and to reach the values of a tensor.
+
+mod product;
+mod transform;
+mod winograd;
+
+pub(super) use winograd::WinogradConv;
+
+use super::fused::Activation;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Filters come in panels of so many: two registers of AVX2.
+pub(super) const PANEL: usize = 16;
+/// Channels of a tile are transformed so many at a time: one register.
+const LANES: usize = 8;
+
+/// Whether this processor can run what is in here.
+pub(super) fn is_supported() -> bool {
+    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+}
+
+/// What is added to an output, and below what it is not let fall.
+#[derive(Debug)]
+struct Epilogue {
+    /// `[filters]`.
+    bias: Vec<f32>,
+    floor: f32,
+}
+
+impl Epilogue {
+    fn new(bias: &Tensor, activation: Activation) -> Result<Self, TchError> {
+        let floor = match activation {
+            Activation::None => f32::NEG_INFINITY,
+            Activation::Relu => 0.0,
+        };
+        Ok(Self { bias: values(&bias.f_contiguous()?)?.to_vec(), floor })
+    }
+
+    /// Of a value of the filter with this `bias`. What is not a number stays so.
+    #[inline(always)]
+    fn apply(&self, value: f32, bias: f32) -> f32 {
+        let value = value + bias;
+        if value < self.floor { self.floor } else { value }
+    }
+}
+
+/// Of a tensor in f32 that lies in memory without gaps, in the order of its axes.
+#[expect(unsafe_code, reason = "tch has no view of a tensor's values")]
+fn values(x: &Tensor) -> Result<&[f32], TchError> {
+    check(x)?;
+    // SAFETY: so many values of f32 are there, by the check, for as long as `x` is. Who has a tensor's
+    // values overwritten is the thread that runs the network, which is the one that is here.
+    Ok(unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), x.numel()) })
+}
+
+/// As [`values`], to be overwritten.
+#[expect(unsafe_code, reason = "tch has no view of a tensor's values")]
+fn values_mut(x: &mut Tensor) -> Result<&mut [f32], TchError> {
+    check(x)?;
+    // SAFETY: as in `values`; `x` was made here, so that no other tensor shares its memory.
+    Ok(unsafe { std::slice::from_raw_parts_mut(x.data_ptr().cast(), x.numel()) })
+}
+
+fn check(x: &Tensor) -> Result<(), TchError> {
+    if x.device() == Device::Cpu && x.kind() == Kind::Float && x.is_contiguous() && x.numel() > 0 {
+        return Ok(());
+    }
+    Err(TchError::Kind(format!("{x:?} is not a contiguous tensor of f32 with values")))
+}
