@@ -3,9 +3,7 @@
 use super::fused::{Activation, Fused};
 use super::network::{Layout, Step, channels_last};
 use super::rows;
-#[cfg(target_arch = "x86_64")]
 use super::simd::WinogradConv;
-use super::winograd::{self, Winograd};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -19,19 +17,6 @@ const REORDERED: u32 = 3;
 /// How often that is timed. The least time counts: what else the machine does only adds to it, and may
 /// add a lot while all models are loaded.
 const TRIALS: usize = 3;
-
-/// What libtorch's C interface lacks.
-#[derive(Debug)]
-pub(super) struct Operators {
-    fused: Fused,
-    winograd: Winograd,
-}
-
-impl Operators {
-    pub(super) fn load() -> Result<Self, TchError> {
-        Ok(Self { fused: Fused::load()?, winograd: Winograd::new()? })
-    }
-}
 
 /// A convolution and what follows it.
 #[derive(Debug)]
@@ -60,7 +45,7 @@ impl Convolution {
     pub(super) fn laid_out(
         self,
         (layout, size): (Layout, (u32, u32)),
-        operators: &Operators,
+        fused: &Fused,
     ) -> Result<Step, TchError> {
         if layout == Layout::Planar {
             return Ok(Step::Conv(self));
@@ -70,37 +55,33 @@ impl Convolution {
             return Ok(Step::Conv(Self { weight, ..self }));
         }
         let shortened = layout == Layout::Served && self.weight.kind() == Kind::Float;
-        if shortened && winograd::pays(&weight.size(), self.stride) {
-            let weight = operators.winograd.transform(&weight)?;
-            #[cfg(target_arch = "x86_64")]
-            if let Some(convolution) =
-                WinogradConv::new(&weight, &self.bias, self.padding, self.activation)?
-            {
-                return Ok(Step::TiledConv(convolution));
+        if shortened && self.stride == 1 {
+            let convolution = WinogradConv::new(&weight, &self.bias, self.padding, self.activation);
+            if let Some(convolution) = convolution? {
+                return Ok(Step::WinogradConv(convolution));
             }
-            return Ok(Step::WinogradConv(Self { weight, ..self }));
         }
         if shortened && rows::pays(&weight.size(), self.stride) {
             let gathering = [weight.size4()?.2, self.padding];
             let sides = rows::gathered(size, gathering);
             let columns = Self { weight: rows::columns(&weight)?, padding: 0, ..self };
-            return Ok(Step::RowConv(columns.packed(sides, operators)?, gathering));
+            return Ok(Step::RowConv(columns.packed(sides, fused)?, gathering));
         }
         let sides = [size.0, size.1].map(i64::from);
-        Ok(Step::FusedConv(self.packed(sides, operators)?))
+        Ok(Step::FusedConv(self.packed(sides, fused)?))
     }
 
     /// For inputs of this width and height.
-    fn packed(self, [width, height]: [i64; 2], operators: &Operators) -> Result<Self, TchError> {
+    fn packed(self, [width, height]: [i64; 2], fused: &Fused) -> Result<Self, TchError> {
         let plain = channels_last(&self.weight)?;
         let input = |batch| [batch, plain.size()[1], height, width];
         let (settings, batch) = ([self.stride, self.padding], PACKING_BATCH);
-        let weight = operators.fused.pack(&plain, settings, input(batch))?;
+        let weight = fused.pack(&plain, settings, input(batch))?;
         let mut packed = Self { weight, ..self };
         for batch in SMALL_BATCHES {
             let x = Tensor::f_zeros(input(batch), (plain.kind(), Device::Cpu))?;
             let x = channels_last(&x)?;
-            if packed.is_reordered(&x, &plain, operators)? {
+            if packed.is_reordered(&x, &plain, fused)? {
                 packed.small = Some((plain, batch));
                 break;
             }
@@ -109,20 +90,15 @@ impl Convolution {
     }
 
     /// Whether the packed weight is in the wrong order for `x`, be it for one thread or for all.
-    fn is_reordered(
-        &self,
-        x: &Tensor,
-        plain: &Tensor,
-        operators: &Operators,
-    ) -> Result<bool, TchError> {
+    fn is_reordered(&self, x: &Tensor, plain: &Tensor, fused: &Fused) -> Result<bool, TchError> {
         let all = tch::get_num_threads();
         let timed = |weight| {
             // The first run makes the kernel.
-            let _ = self.convolve(x, weight, operators)?;
+            let _ = self.convolve(x, weight, fused)?;
             let mut least = Duration::MAX;
             for _ in 0..TRIALS {
                 let started = Instant::now();
-                let _ = self.convolve(x, weight, operators)?;
+                let _ = self.convolve(x, weight, fused)?;
                 least = least.min(started.elapsed());
             }
             Ok::<_, TchError>(least)
@@ -137,33 +113,18 @@ impl Convolution {
     }
 
     /// With a packed weight.
-    pub(super) fn run_fused(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
+    pub(super) fn run_fused(&self, x: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
         let batch = x.size().first().copied().unwrap_or_default();
         let weight = match &self.small {
             Some((plain, largest)) if batch <= *largest => plain,
             _ => &self.weight,
         };
-        self.convolve(x, weight, operators)
+        self.convolve(x, weight, fused)
     }
 
-    fn convolve(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        operators: &Operators,
-    ) -> Result<Tensor, TchError> {
+    fn convolve(&self, x: &Tensor, weight: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
         let settings = [self.stride, self.padding];
-        operators.fused.convolve(x, (weight, &self.bias), settings, self.activation)
-    }
-
-    /// With a transformed weight.
-    pub(super) fn run_winograd(
-        &self,
-        x: &Tensor,
-        operators: &Operators,
-    ) -> Result<Tensor, TchError> {
-        let mut y = operators.winograd.convolve(x, &self.weight, self.padding)?;
-        self.activation.apply(y.f_add_(&self.bias.f_view([-1, 1, 1])?)?)
+        fused.convolve(x, (weight, &self.bias), settings, self.activation)
     }
 
     pub(super) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {

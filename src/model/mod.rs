@@ -18,12 +18,10 @@ pub mod network;
 pub(crate) mod pooling;
 pub mod preset;
 mod rows;
-#[cfg(target_arch = "x86_64")]
 mod simd;
 mod team;
 pub mod trial;
 pub mod weights;
-pub mod winograd;
 
 pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Sample};
 pub use folder::{FolderError, ModelFolder};

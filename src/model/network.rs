@@ -1,10 +1,11 @@
 //! The forward pass of a served network: convolutions, ReLU and pooling in inference mode.
 
 use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
-use super::convolution::{Convolution, Operators};
-use super::fused::Activation;
+use super::convolution::Convolution;
+use super::fused::{Activation, Fused};
 use super::pooling::{average_pool, max_pool, max_pool_of_bits};
 use super::rows;
+use super::simd::WinogradConv;
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
@@ -69,7 +70,7 @@ pub enum Layout {
 #[derive(Debug)]
 pub struct Network {
     steps: Vec<Step>,
-    operators: Operators,
+    fused: Fused,
     head: Head,
     precision: Precision,
 }
@@ -80,9 +81,7 @@ pub(super) enum Step {
     FusedConv(Convolution),
     /// Of gathered rows; kernel and padding are those of the gathering.
     RowConv(Convolution, [i64; 2]),
-    WinogradConv(Convolution),
-    #[cfg(target_arch = "x86_64")]
-    TiledConv(super::simd::WinogradConv),
+    WinogradConv(WinogradConv),
     Relu,
     MaxPool(Pool),
     /// Of bf16 that ReLU has been at.
@@ -123,7 +122,7 @@ impl Network {
         size: (u32, u32),
         (precision, layout): (Precision, Layout),
     ) -> Result<Self, TchError> {
-        let operators = Operators::load()?;
+        let fused = Fused::load()?;
         let too_small = |error: ArchitectureError| TchError::Shape(error.to_string());
         let outputs = architecture.sizes(size.0, size.1).map_err(too_small)?;
         let inputs = std::iter::once(size).chain(outputs);
@@ -144,7 +143,7 @@ impl Network {
                     let values = (weight.f_to_kind(kind)?, bias.f_to_kind(kind)?);
                     let settings = [stride, padding].map(i64::from);
                     let convolution = Convolution::new(values, settings, activation);
-                    convolution.laid_out((layout, size), &operators)?
+                    convolution.laid_out((layout, size), &fused)?
                 }
                 Layer::Relu => Step::Relu,
                 Layer::MaxPool(pool)
@@ -157,7 +156,7 @@ impl Network {
                 Layer::Dropout { .. } => continue,
             });
         }
-        Ok(Self { steps, operators, head: architecture.head, precision })
+        Ok(Self { steps, fused, head: architecture.head, precision })
     }
 
     pub fn precision(&self) -> Precision {
@@ -169,23 +168,21 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let mut x = input.f_to_kind(self.precision.kind())?;
         for step in &self.steps {
-            x = step.run(&x, &self.operators)?;
+            x = step.run(&x, &self.fused)?;
         }
         read_scores(&x.f_to_kind(Kind::Float)?, self.head)
     }
 }
 
 impl Step {
-    fn run(&self, x: &Tensor, operators: &Operators) -> Result<Tensor, TchError> {
+    fn run(&self, x: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
         match self {
             Self::Conv(convolution) => convolution.run(x),
-            Self::FusedConv(convolution) => convolution.run_fused(x, operators),
+            Self::FusedConv(convolution) => convolution.run_fused(x, fused),
             Self::RowConv(convolution, gathering) => {
-                convolution.run_fused(&rows::gather(x, *gathering)?, operators)
+                convolution.run_fused(&rows::gather(x, *gathering)?, fused)
             }
-            Self::WinogradConv(convolution) => convolution.run_winograd(x, operators),
-            #[cfg(target_arch = "x86_64")]
-            Self::TiledConv(convolution) => convolution.run(x),
+            Self::WinogradConv(convolution) => convolution.run(x),
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),

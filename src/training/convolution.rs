@@ -1,9 +1,9 @@
 //! A convolution that learns, with a bias or with batch normalisation after it.
 
 use super::net::Mode;
+use super::winograd::{self, Winograd};
 use crate::model::architecture::ConvShape;
 use crate::model::network::channels_last;
-use crate::model::winograd::{self, Winograd};
 use tch::{Device, Kind, TchError, Tensor};
 
 const BATCH_NORM_MOMENTUM: f64 = 0.1;

@@ -27,3 +27,4 @@ pub mod report;
 pub mod run;
 pub mod sgd;
 pub mod whiten;
+mod winograd;

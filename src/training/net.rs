@@ -1,11 +1,11 @@
 //! A network that can learn: f32 master weights, optional batch normalisation, dropout, bf16.
 
 use super::convolution::{After, Convolution, Geometry};
+use super::winograd::Winograd;
 use crate::model::architecture::{Architecture, ConvShape, Head, Layer};
 use crate::model::network::Precision;
 use crate::model::pooling::{average_pool, max_pool};
 use crate::model::weights::Weights;
-use crate::model::winograd::Winograd;
 use tch::{Kind, TchError, Tensor};
 
 /// See [`TrainableNet::log_scores`].

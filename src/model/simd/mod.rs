@@ -9,6 +9,7 @@
 //! after a look at the processor, and to reach the values of a tensor.
 
 mod product;
+mod tiles;
 mod transform;
 mod winograd;
 
@@ -18,13 +19,17 @@ use super::fused::Activation;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Filters come in panels of so many: two registers of AVX2.
-pub(super) const PANEL: usize = 16;
+const PANEL: usize = 16;
 /// Channels of a tile are transformed so many at a time: one register.
 const LANES: usize = 8;
 
 /// Whether this processor can run what is in here.
-pub(super) fn is_supported() -> bool {
-    std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+fn is_supported() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// What is added to an output, and below what it is not let fall.
@@ -44,11 +49,14 @@ impl Epilogue {
         Ok(Self { bias: values(&bias.f_contiguous()?)?.to_vec(), floor })
     }
 
-    /// Of a value of the filter with this `bias`. What is not a number stays so.
+    /// Of outputs of the filters from `filter` on. What is not a number stays so.
     #[inline(always)]
-    fn apply(&self, value: f32, bias: f32) -> f32 {
-        let value = value + bias;
-        if value < self.floor { self.floor } else { value }
+    fn apply(&self, outputs: &[f32; LANES], filter: usize) -> [f32; LANES] {
+        let bias = &self.bias[filter..][..LANES];
+        std::array::from_fn(|lane| {
+            let value = outputs[lane] + bias[lane];
+            if value < self.floor { self.floor } else { value }
+        })
     }
 }
 

@@ -17,29 +17,22 @@ pub(super) fn panels(matrix: &[f32], filters: usize) -> Vec<f32> {
         .collect()
 }
 
-/// `product`, `[rows, filters]`, of `left`, `[rows, depth]`, and `panels`. What is stored of each value
-/// is what `finish` makes of a panel's row, told the number of its first column.
+/// `product`, `[rows, filters]`, of `left`, `[rows, depth]`, and `panels`.
 #[inline(always)]
-pub(super) fn multiply(
-    (left, depth): (&[f32], usize),
-    panels: &[f32],
-    product: &mut [f32],
-    finish: impl Fn(usize, &mut [f32; PANEL]),
-) {
+pub(super) fn multiply((left, depth): (&[f32], usize), panels: &[f32], product: &mut [f32]) {
     let rows = left.len() / depth;
     let filters = panels.len() / depth;
     for (place, panel) in panels.chunks_exact(depth * PANEL).enumerate() {
         let column = place * PANEL;
-        let finish = |values: &mut [f32; PANEL]| finish(column, values);
         let mut row = 0;
         while row < rows {
             let (left, product) = (&left[row * depth..], &mut product[row * filters + column..]);
             let shape = (depth, filters);
             row += match rows - row {
-                ROWS.. => block::<ROWS>(left, panel, product, shape, &finish),
-                4.. => block::<4>(left, panel, product, shape, &finish),
-                2.. => block::<2>(left, panel, product, shape, &finish),
-                _ => block::<1>(left, panel, product, shape, &finish),
+                ROWS.. => block::<ROWS>(left, panel, product, shape),
+                4.. => block::<4>(left, panel, product, shape),
+                2.. => block::<2>(left, panel, product, shape),
+                _ => block::<1>(left, panel, product, shape),
             };
         }
     }
@@ -52,7 +45,6 @@ fn block<const N: usize>(
     panel: &[f32],
     product: &mut [f32],
     (depth, filters): (usize, usize),
-    finish: &impl Fn(&mut [f32; PANEL]),
 ) -> usize {
     let rows: [&[f32]; N] = std::array::from_fn(|row| &left[row * depth..][..depth]);
     let mut sums = [[0.0_f32; PANEL]; N];
@@ -64,8 +56,7 @@ fn block<const N: usize>(
             }
         }
     }
-    for (row, sums) in sums.iter_mut().enumerate() {
-        finish(sums);
+    for (row, sums) in sums.iter().enumerate() {
         product[row * filters..][..PANEL].copy_from_slice(sums);
     }
     N

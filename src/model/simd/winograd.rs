@@ -1,27 +1,70 @@
-//! Winograd's algorithm, some tiles at a time.
+//! Convolution with a quarter of the multiplications, or fewer.
+//!
+//! Winograd's minimal filtering, F(4×4, 5×5) and F(4×4, 3×3) (Lavin & Gray 2015, arXiv:1509.09308): the
+//! output is cut into tiles of 4×4, each of which depends on 8×8 (6×6) of the input. Transformed tiles
+//! are multiplied by transformed filters at 64 (36) points, and transformed back: so many
+//! multiplications for each pair of channels instead of 16 · 25 = 400 (16 · 9 = 144). What rounding adds is of the order of
+//! 1e-5 of the largest output.
 
+use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::product::{multiply, panels};
-use super::transform::{Filtering, OfFive, TILE, Vector};
+use super::tiles::{Grid, Place};
+use super::transform::{Filtering, OfFive, OfThree, TILE, Vector};
 use super::{Epilogue, LANES, PANEL, values, values_mut};
 use crate::model::fused::Activation;
 
-/// Tiles that go through all steps together. Between the steps they take 0.9 MB for 96 channels and 192
-/// filters, and the filters, 4.7 MB, are read for each dozen.
+/// Tiles that go through all steps together. What is between the steps takes 0.9 MB for them, if there
+/// are 96 channels and 192 filters. More do not fit the caches; the filters are read once for so many.
 const TILES_AT_ONCE: usize = 12;
-/// A thread is begun for so many tiles, or more: it takes as long as a few.
+/// A thread is begun for so many tiles, or more: to begin one takes as long as a few.
 const TILES_FOR_A_THREAD: usize = 32;
-/// Inputs along each side of a tile.
-const REACH: usize = TILE + 5 - 1;
-const POINTS: usize = REACH * REACH;
+/// With fewer channels or filters the transforms outweigh what they save.
+const FEW: usize = 64;
+/// Bytes of transformed filters that stay in the last cache.
+const LARGE: usize = 8 << 20;
 
-/// A convolution of 5×5 and stride 1.
+/// A convolution of 5×5 or 3×3 and stride 1.
 #[derive(Debug)]
-pub(in crate::model) struct WinogradConv {
-    /// Transformed, `[POINTS, filters / PANEL, channels, PANEL]`.
+pub(in crate::model) enum WinogradConv {
+    OfFive(Tiled<OfFive, 8, 5>),
+    OfThree(Tiled<OfThree, 6, 3>),
+}
+
+impl WinogradConv {
+    /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`. None where there
+    /// is no such algorithm here, or nothing to be gained.
+    pub(in crate::model) fn new(
+        weight: &Tensor,
+        bias: &Tensor,
+        padding: i64,
+        activation: Activation,
+    ) -> Result<Option<Self>, TchError> {
+        let epilogue = Epilogue::new(bias, activation)?;
+        Ok(match weight.size()[2..] {
+            [5, 5] => Tiled::new(weight, epilogue, padding)?.map(Self::OfFive),
+            [3, 3] => Tiled::new(weight, epilogue, padding)?.map(Self::OfThree),
+            _ => None,
+        })
+    }
+
+    /// The output, `[N, filters, h, w]`, for `x`, `[N, channels, H, W]`; channels-last, as `x` should be.
+    pub(in crate::model) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::OfFive(convolution) => convolution.run(x),
+            Self::OfThree(convolution) => convolution.run(x),
+        }
+    }
+}
+
+/// A convolution by `F`.
+#[derive(Debug)]
+pub(in crate::model) struct Tiled<F, const REACH: usize, const KERNEL: usize> {
+    /// Transformed, for each of `REACH * REACH` points `[filters / PANEL, channels, PANEL]`.
     weights: Vec<f32>,
     epilogue: Epilogue,
     channels: usize,
@@ -29,117 +72,71 @@ pub(in crate::model) struct WinogradConv {
     padding: usize,
     /// What was needed between the steps, to be used again.
     spare: Mutex<Vec<Scratch>>,
+    filtering: PhantomData<F>,
 }
 
-/// `[POINTS, tiles, channels]` and `[POINTS, tiles, filters]`.
+/// For each point `[tiles, channels]`, and `[tiles, filters]`.
 #[derive(Debug)]
 struct Scratch {
     tiles: Vec<f32>,
     products: Vec<f32>,
 }
 
-/// `[N, H, W, C]`, and how many tiles its outputs have.
-#[derive(Clone, Copy)]
-struct Pictures<'a> {
-    values: &'a [f32],
-    size: Size,
-}
+impl<F, const REACH: usize, const KERNEL: usize> Tiled<F, REACH, KERNEL>
+where
+    F: Filtering<REACH, KERNEL> + Send + Sync,
+{
+    const POINTS: usize = REACH * REACH;
 
-/// Of a picture and of what is made of it.
-#[derive(Clone, Copy)]
-struct Size {
-    height: usize,
-    width: usize,
-    out_height: usize,
-    out_width: usize,
-}
-
-/// Tiles from left to right, then from top to bottom, then from picture to picture.
-#[derive(Clone, Copy)]
-struct Place {
-    picture: usize,
-    top: usize,
-    left: usize,
-}
-
-impl Size {
-    fn down(self) -> usize {
-        self.out_height.div_ceil(TILE)
-    }
-
-    fn across(self) -> usize {
-        self.out_width.div_ceil(TILE)
-    }
-
-    /// Of the output of a tile.
-    fn place(self, tile: usize) -> Place {
-        let (band, column) = (tile / self.across(), tile % self.across());
-        let (picture, row) = (band / self.down(), band % self.down());
-        Place { picture, top: row * TILE, left: column * TILE }
-    }
-
-    /// The output's row, of all pictures one below the other, in which a band of tiles begins.
-    fn first_row(self, band: usize) -> usize {
-        let (picture, row) = (band / self.down(), band % self.down());
-        picture * self.out_height + row * TILE
-    }
-}
-
-impl WinogradConv {
-    /// Of filters as [`crate::model::winograd::Winograd::transform`] makes them, `[POINTS, channels,
-    /// filters]`, and a bias, `[filters]`. None if there are not as many as fill up registers.
-    pub(in crate::model) fn new(
-        weights: &Tensor,
-        bias: &Tensor,
-        padding: i64,
-        activation: Activation,
-    ) -> Result<Option<Self>, TchError> {
-        let (_, channels, filters) = weights.size3()?;
+    fn new(weight: &Tensor, epilogue: Epilogue, padding: i64) -> Result<Option<Self>, TchError> {
+        let (filters, channels, ..) = weight.size4()?;
         let [channels, filters, padding] = [channels, filters, padding].map(|n| n as usize);
-        if !super::is_supported() || channels % LANES != 0 || filters % PANEL != 0 {
+        let is_large = size_of::<f32>() * Self::POINTS * channels * filters > LARGE;
+        let fits = channels % LANES == 0 && filters % PANEL == 0;
+        if !super::is_supported() || channels.min(filters) < FEW || is_large || !fits {
             return Ok(None);
         }
-        let weights = weights.f_contiguous()?;
-        let points = values(&weights)?.chunks_exact(channels * filters);
+        // `[kernel, kernel, channels, filters]`.
+        let weight = weight.f_permute([2, 3, 1, 0])?.f_contiguous()?;
+        let weights = transformed::<F, REACH, KERNEL>(values(&weight)?);
+        let points = weights.chunks_exact(channels * filters);
         let weights = points.flat_map(|point| panels(point, filters)).collect();
-        let epilogue = Epilogue::new(bias, activation)?;
         let spare = Mutex::default();
-        Ok(Some(Self { weights, epilogue, channels, filters, padding, spare }))
+        let filtering = PhantomData;
+        Ok(Some(Self { weights, epilogue, channels, filters, padding, spare, filtering }))
     }
 
-    /// The output, `[N, filters, h, w]`, for `x`, `[N, C, H, W]`. Both are channels-last.
-    pub(in crate::model) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+    fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let (pictures, channels, height, width) = x.size4()?;
-        if channels != self.channels as i64 {
-            return Err(TchError::Shape(format!("{channels} channels, not {}", self.channels)));
-        }
-        let side = |side: i64| (side + 2 * self.padding as i64 - 4).max(0);
-        let (out_height, out_width) = (side(height), side(width));
-        let shape = [pictures, out_height, out_width, self.filters as i64];
+        let [pictures, channels, height, width] =
+            [pictures, channels, height, width].map(|n| n as usize);
+        let sides = [height, width].map(|side| (side + 2 * self.padding).checked_sub(KERNEL - 1));
+        let (true, [Some(out_height @ 1..), Some(out_width @ 1..)]) =
+            (channels == self.channels, sides)
+        else {
+            let shape = x.size();
+            return Err(TchError::Shape(format!("no {} channels in {shape:?}", self.channels)));
+        };
+        let shape = [pictures, out_height, out_width, self.filters].map(|n| n as i64);
         let mut y = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
-        if y.numel() > 0 {
-            let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-            let [height, width, out_height, out_width] =
-                [height, width, out_height, out_width].map(|n| n as usize);
-            let size = Size { height, width, out_height, out_width };
-            let x = Pictures { values: values(&x)?, size };
-            self.fill(x, values_mut(&mut y)?, pictures as usize * size.down());
-        }
+        let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let grid = Grid { height, width, out_height, out_width };
+        self.fill((values(&x)?, grid), values_mut(&mut y)?, pictures * grid.down());
         y.f_permute([0, 3, 1, 2])
     }
 
-    /// Writes all `bands` of tiles to `y`, by as many threads as libtorch may use.
-    fn fill(&self, x: Pictures<'_>, y: &mut [f32], bands: usize) {
-        let most = bands * x.size.across() / TILES_FOR_A_THREAD;
-        let threads = (tch::get_num_threads().max(1) as usize).min(most).max(1);
-        let row = x.size.out_width * self.filters;
-        std::thread::scope(|scope| {
+    /// Writes `bands` of tiles, all of them, by as many threads as libtorch may use.
+    fn fill(&self, x: (&[f32], Grid), y: &mut [f32], bands: usize) {
+        let grid = x.1;
+        let enough = bands * grid.across() / TILES_FOR_A_THREAD;
+        let threads = enough.clamp(1, tch::get_num_threads().max(1) as usize);
+        thread::scope(|scope| {
             let mut rest = y;
             for thread in 0..threads {
                 let [first, end] = [thread, thread + 1].map(|part| part * bands / threads);
-                let rows = x.size.first_row(end) - x.size.first_row(first);
+                let rows = grid.first_row(end) - grid.first_row(first);
                 let part;
-                (part, rest) = rest.split_at_mut(rows * row);
+                (part, rest) = rest.split_at_mut(rows * grid.out_width * self.filters);
                 let mut work = move || self.fill_bands(x, part, [first, end]);
                 if thread + 1 == threads {
                     work();
@@ -150,58 +147,60 @@ impl WinogradConv {
         });
     }
 
-    /// Writes the bands from `first` to before `end`, whose first value is the first of `y`.
-    fn fill_bands(&self, x: Pictures<'_>, y: &mut [f32], [first, end]: [usize; 2]) {
+    /// Writes the bands from `first` to before `end`, with whose outputs `y` begins.
+    fn fill_bands(&self, x: (&[f32], Grid), y: &mut [f32], [first, end]: [usize; 2]) {
+        let grid = x.1;
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let scratch = spare().pop();
-        let mut scratch = scratch.unwrap_or_else(|| {
-            let of = |depth| vec![0.0; POINTS * TILES_AT_ONCE * depth];
+        let found = spare().pop();
+        let mut scratch = found.unwrap_or_else(|| {
+            let of = |depth| vec![0.0; Self::POINTS * TILES_AT_ONCE * depth];
             Scratch { tiles: of(self.channels), products: of(self.filters) }
         });
-        let (across, top) = (x.size.across(), x.size.first_row(first));
-        let (mut tile, end) = (first * across, end * across);
+        let [mut tile, end] = [first, end].map(|band| band * grid.across());
         while tile < end {
             let count = TILES_AT_ONCE.min(end - tile);
-            // SAFETY: nobody has one of these unless the processor is known to have AVX2 and FMA.
-            #[expect(unsafe_code, reason = "compiled for AVX2 and FMA")]
+            // SAFETY: `new` makes none of these unless the processor has AVX2 and FMA.
+            #[expect(unsafe_code, reason = "they are compiled for AVX2 and FMA")]
             unsafe {
                 self.gather(x, [tile, count], &mut scratch.tiles);
                 self.multiply(count, &mut scratch);
-                self.scatter(x.size, [tile, count], &scratch.products, (top, &mut *y));
+                self.scatter(
+                    grid,
+                    [tile, count],
+                    &scratch.products,
+                    (grid.first_row(first), &mut *y),
+                );
             }
             tile += count;
         }
         spare().push(scratch);
     }
 
-    /// Transforms `count` input tiles to `[POINTS, count, channels]`.
-    #[target_feature(enable = "avx2,fma")]
-    fn gather(&self, x: Pictures<'_>, [first, count]: [usize; 2], tiles: &mut [f32]) {
+    /// Transforms `count` input tiles to `[count, channels]` for each point.
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+    fn gather(&self, (x, grid): (&[f32], Grid), [first, count]: [usize; 2], tiles: &mut [f32]) {
         let channels = self.channels;
-        let Size { height, width, .. } = x.size;
         for tile in 0..count {
-            let Place { picture, top, left } = x.size.place(first + tile);
+            let Place { picture, top, left } = grid.place(first + tile);
             for channel in (0..channels).step_by(LANES) {
                 let value = |row: usize, column: usize| {
                     // Above and left of the picture they wrap around to large numbers.
-                    let [row, column] =
-                        [top + row, left + column].map(|n| n.wrapping_sub(self.padding));
-                    if row >= height || column >= width {
+                    let row = (top + row).wrapping_sub(self.padding);
+                    let column = (left + column).wrapping_sub(self.padding);
+                    if row >= grid.height || column >= grid.width {
                         return [0.0; LANES];
                     }
-                    load(
-                        &x.values
-                            [((picture * height + row) * width + column) * channels + channel..],
-                    )
+                    let pixel = (picture * grid.height + row) * grid.width + column;
+                    load(&x[pixel * channels + channel..])
                 };
                 let columns: [[Vector; REACH]; REACH] = std::array::from_fn(|column| {
-                    OfFive::input(std::array::from_fn(|row| value(row, column)))
+                    F::input(std::array::from_fn(|row| value(row, column)))
                 });
                 for row in 0..REACH {
-                    let points = OfFive::input(std::array::from_fn(|column| columns[column][row]));
+                    let points = F::input(std::array::from_fn(|column| columns[column][row]));
                     for (column, point) in points.iter().enumerate() {
-                        let place = ((row * REACH + column) * count + tile) * channels + channel;
-                        tiles[place..][..LANES].copy_from_slice(point);
+                        let place = (row * REACH + column) * count + tile;
+                        tiles[place * channels + channel..][..LANES].copy_from_slice(point);
                     }
                 }
             }
@@ -209,55 +208,67 @@ impl WinogradConv {
     }
 
     /// Multiplies tiles by filters, point by point.
-    #[target_feature(enable = "avx2,fma")]
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
     fn multiply(&self, count: usize, scratch: &mut Scratch) {
-        let [tiles, products] = [self.channels, self.filters].map(|depth| count * depth);
-        let tiles = scratch.tiles.chunks_exact(tiles);
-        let products = scratch.products.chunks_exact_mut(products);
+        let tiles = scratch.tiles.chunks_exact(count * self.channels);
+        let products = scratch.products.chunks_exact_mut(count * self.filters);
         let weights = self.weights.chunks_exact(self.channels * self.filters);
         for ((tiles, weights), products) in tiles.zip(weights).zip(products) {
-            multiply((tiles, self.channels), weights, products, |_, _| ());
+            multiply((tiles, self.channels), weights, products);
         }
     }
 
-    /// Transforms `[POINTS, count, filters]` to outputs. `y` begins with row `top`.
-    #[target_feature(enable = "avx2,fma")]
+    /// Transforms `[count, filters]` for each point to outputs. `y` begins with row `top_row`.
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
     fn scatter(
         &self,
-        size: Size,
+        grid: Grid,
         [first, count]: [usize; 2],
         products: &[f32],
         (top_row, y): (usize, &mut [f32]),
     ) {
         let filters = self.filters;
         for tile in 0..count {
-            let Place { picture, top, left } = size.place(first + tile);
-            let rows = TILE.min(size.out_height - top);
-            let columns = TILE.min(size.out_width - left);
-            let corner = picture * size.out_height + top - top_row;
+            let Place { picture, top, left } = grid.place(first + tile);
+            let [rows, columns] =
+                [grid.out_height - top, grid.out_width - left].map(|left| TILE.min(left));
+            let corner = (picture * grid.out_height + top - top_row) * grid.out_width + left;
             for filter in (0..filters).step_by(LANES) {
-                let bias = load(&self.epilogue.bias[filter..]);
                 let half: [[Vector; TILE]; REACH] = std::array::from_fn(|column| {
-                    OfFive::output(std::array::from_fn(|row| {
-                        load(
-                            &products[((row * REACH + column) * count + tile) * filters + filter..],
-                        )
+                    F::output(std::array::from_fn(|row| {
+                        let place = (row * REACH + column) * count + tile;
+                        load(&products[place * filters + filter..])
                     }))
                 });
                 for row in 0..rows {
-                    let outputs = OfFive::output(std::array::from_fn(|column| half[column][row]));
+                    let outputs = F::output(std::array::from_fn(|column| half[column][row]));
                     for (column, output) in outputs.iter().take(columns).enumerate() {
-                        let place =
-                            ((corner + row) * size.out_width + left + column) * filters + filter;
-                        let output: Vector = std::array::from_fn(|lane| {
-                            self.epilogue.apply(output[lane], bias[lane])
-                        });
-                        y[place..][..LANES].copy_from_slice(&output);
+                        let output = self.epilogue.apply(output, filter);
+                        let pixel = corner + row * grid.out_width + column;
+                        y[pixel * filters + filter..][..LANES].copy_from_slice(&output);
                     }
                 }
             }
         }
     }
+}
+
+/// G · g · Gᵀ of each filter g: `[REACH, REACH, …]` of `[KERNEL, KERNEL, …]`.
+fn transformed<F: Filtering<REACH, KERNEL>, const REACH: usize, const KERNEL: usize>(
+    weights: &[f32],
+) -> Vec<f32> {
+    let count = weights.len() / (KERNEL * KERNEL);
+    let points = (0..REACH * REACH).flat_map(|point| {
+        let [down, across] = [point / REACH, point % REACH].map(|row| F::FILTER[row]);
+        (0..count).map(move |place| {
+            let terms =
+                weights[place..].iter().step_by(count).enumerate().map(|(at, weight)| {
+                    down[at / KERNEL] * across[at % KERNEL] * f64::from(*weight)
+                });
+            terms.sum::<f64>() as f32
+        })
+    });
+    points.collect()
 }
 
 #[inline(always)]
@@ -268,31 +279,64 @@ fn load(values: &[f32]) -> Vector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::winograd::Winograd;
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
 
     #[test]
     fn it_convolves_like_the_definition_whatever_the_size() {
-        let transforms = Winograd::new().expect("transforms");
         tch::manual_seed(1);
-        let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
-        for (pictures, side, padding) in
-            [(1, 16, 2), (40, 7, 2), (9, 13, 2), (3, 12, 0), (2, 5, 0), (1, 3, 2), (2, 9, 4)]
-        {
-            let x = random(&[pictures, 16, side, side + 1]);
-            let (weight, bias) = (random(&[32, 16, 5, 5]), random(&[32]));
+        for (kernel, pictures, side, padding) in [
+            (5, 1, 16, 2),
+            (5, 40, 7, 2),
+            (5, 3, 12, 0),
+            (5, 2, 5, 0),
+            (5, 2, 3, 2),
+            (3, 40, 8, 1),
+            (3, 9, 13, 1),
+            (3, 2, 9, 4),
+            (3, 1, 3, 0),
+        ] {
+            let x = random(&[pictures, 64, side, side + 1]);
+            let (weight, bias) = (random(&[80, 64, kernel, kernel]), random(&[80]));
             let expected = x.conv2d(&weight, Some(&bias), [1; 2], [padding; 2], [1; 2], 1);
-            let filters = transforms.transform(&weight).expect("filters");
             for (activation, expected) in
                 [(Activation::None, expected.copy()), (Activation::Relu, expected.relu())]
             {
-                let convolution = WinogradConv::new(&filters, &bias, padding, activation);
-                let Some(convolution) = convolution.expect("a convolution") else { return };
+                let convolution = WinogradConv::new(&weight, &bias, padding, activation);
+                let Some(convolution) = convolution.expect("weights") else {
+                    assert!(!super::super::is_supported());
+                    return;
+                };
                 let found = convolution.run(&x).expect("output");
-                assert_eq!(found.size(), expected.size(), "side {side}, padding {padding}");
+                assert_eq!(found.size(), expected.size(), "{kernel}, side {side}");
                 let difference = (&found - &expected).abs().max().double_value(&[]);
                 let largest = expected.abs().max().double_value(&[]);
-                assert!(difference < 1e-4 * largest, "side {side}: {difference} of {largest}");
+                assert!(difference < 1e-4 * largest, "{kernel}, side {side}: {difference}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let (weight, bias) = (random(&[64, 64, 3, 3]), random(&[64]));
+        let convolution = WinogradConv::new(&weight, &bias, 1, Activation::Relu).expect("weights");
+        let Some(convolution) = convolution else { return };
+        let x = random(&[1, 64, 4, 4]) * f64::NAN;
+        let y = convolution.run(&x).expect("output");
+        assert!(y.isnan().all().int64_value(&[]) == 1);
+        assert!(convolution.run(&random(&[1, 65, 4, 4])).is_err());
+    }
+
+    #[test]
+    fn it_is_left_where_there_is_nothing_to_gain() {
+        for shape in
+            [[192, 3, 5, 5], [48, 64, 3, 3], [192, 96, 7, 7], [192, 96, 1, 1], [1024, 384, 3, 3]]
+        {
+            let convolution =
+                WinogradConv::new(&random(&shape), &random(&shape[..1]), 1, Activation::None);
+            assert!(convolution.expect("weights").is_none(), "{shape:?}");
         }
     }
 }
