@@ -3,7 +3,7 @@
 use super::fused::{Activation, Fused};
 use super::network::{Layout, Step, channels_last};
 use super::rows;
-use super::simd::WinogradConv;
+use super::simd::{MlpConv, WinogradConv};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -59,6 +59,12 @@ impl Convolution {
             let convolution = WinogradConv::new(&weight, &self.bias, self.padding, self.activation);
             if let Some(convolution) = convolution? {
                 return Ok(Step::WinogradConv(convolution));
+            }
+        }
+        if shortened {
+            let (values, settings) = ((&weight, &self.bias), [self.stride, self.padding]);
+            if let Some(block) = MlpConv::new(values, settings, self.activation)? {
+                return Ok(Step::MlpConv(block));
             }
         }
         if shortened && rows::pays(&weight.size(), self.stride) {

@@ -5,7 +5,7 @@ use super::convolution::Convolution;
 use super::fused::{Activation, Fused};
 use super::pooling::{average_pool, max_pool, max_pool_of_bits};
 use super::rows;
-use super::simd::WinogradConv;
+use super::simd::{MlpConv, WinogradConv};
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
@@ -82,6 +82,7 @@ pub(super) enum Step {
     /// Of gathered rows; kernel and padding are those of the gathering.
     RowConv(Convolution, [i64; 2]),
     WinogradConv(WinogradConv),
+    MlpConv(MlpConv),
     Relu,
     MaxPool(Pool),
     /// Of bf16 that ReLU has been at.
@@ -131,7 +132,7 @@ impl Network {
         let mut steps = Vec::new();
         let mut positive = false;
         while let Some((layer, size)) = layers.next() {
-            steps.push(match *layer {
+            let step = match *layer {
                 Layer::Conv { stride, padding, .. } => {
                     let (weight, bias) = convolutions
                         .next()
@@ -154,7 +155,8 @@ impl Network {
                 Layer::MaxPool(pool) => Step::MaxPool(pool),
                 Layer::AveragePool(pool) => Step::AveragePool(pool),
                 Layer::Dropout { .. } => continue,
-            });
+            };
+            append(&mut steps, step);
         }
         Ok(Self { steps, fused, head: architecture.head, precision })
     }
@@ -183,6 +185,7 @@ impl Step {
                 convolution.run_fused(&rows::gather(x, *gathering)?, fused)
             }
             Self::WinogradConv(convolution) => convolution.run(x),
+            Self::MlpConv(block) => block.run(x),
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),
@@ -190,6 +193,15 @@ impl Step {
             Self::AveragePool(pool) => average_pool(x, *pool),
         }
     }
+}
+
+/// 1×1 convolutions become part of the block that they follow.
+fn append(steps: &mut Vec<Step>, next: Step) {
+    let left = match (steps.last_mut(), next) {
+        (Some(Step::MlpConv(block)), Step::MlpConv(next)) => block.append(next).map(Step::MlpConv),
+        (_, next) => Some(next),
+    };
+    steps.extend(left);
 }
 
 /// Reads logits and probabilities from class maps `[N, K, h, w]` in f32.

@@ -8,11 +8,14 @@
 //! instructions inside functions that are compiled for AVX2 and FMA. `unsafe` is needed to call those,
 //! after a look at the processor, and to reach the values of a tensor.
 
+mod mlpconv;
 mod product;
+mod share;
 mod tiles;
 mod transform;
 mod winograd;
 
+pub(super) use mlpconv::MlpConv;
 pub(super) use winograd::WinogradConv;
 
 use super::fused::Activation;
@@ -32,10 +35,15 @@ fn is_supported() -> bool {
     false
 }
 
+/// Whether it has no wider registers than these, with which oneDNN would do twice as much.
+fn is_widest() -> bool {
+    is_supported() && !is_x86_feature_detected!("avx512f")
+}
+
 /// What is added to an output, and below what it is not let fall.
 #[derive(Debug)]
 struct Epilogue {
-    /// `[filters]`.
+    /// `[filters]`, filled up to whole panels.
     bias: Vec<f32>,
     floor: f32,
 }
@@ -46,17 +54,22 @@ impl Epilogue {
             Activation::None => f32::NEG_INFINITY,
             Activation::Relu => 0.0,
         };
-        Ok(Self { bias: values(&bias.f_contiguous()?)?.to_vec(), floor })
+        let mut bias = values(&bias.f_contiguous()?)?.to_vec();
+        bias.resize(bias.len().next_multiple_of(PANEL), 0.0);
+        Ok(Self { bias, floor })
     }
 
     /// Of outputs of the filters from `filter` on. What is not a number stays so.
     #[inline(always)]
-    fn apply(&self, outputs: &[f32; LANES], filter: usize) -> [f32; LANES] {
-        let bias = &self.bias[filter..][..LANES];
-        std::array::from_fn(|lane| {
-            let value = outputs[lane] + bias[lane];
-            if value < self.floor { self.floor } else { value }
-        })
+    fn apply<const N: usize>(&self, outputs: [f32; N], filter: usize) -> [f32; N] {
+        let mut values = outputs;
+        for (value, bias) in values.iter_mut().zip(&self.bias[filter..][..N]) {
+            *value += bias;
+            if *value < self.floor {
+                *value = self.floor;
+            }
+        }
+        values
     }
 }
 

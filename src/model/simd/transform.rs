@@ -5,13 +5,13 @@
 
 use super::LANES;
 
-pub(super) type Vector = [f32; LANES];
+pub(in crate::model) type Vector = [f32; LANES];
 
 /// Outputs of one tile along one axis.
-pub(super) const TILE: usize = 4;
+pub(in crate::model) const TILE: usize = 4;
 
 /// F(4, KERNEL), whose tiles reach over `REACH = 4 + KERNEL - 1` inputs.
-pub(super) trait Filtering<const REACH: usize, const KERNEL: usize> {
+pub(in crate::model) trait Filtering<const REACH: usize, const KERNEL: usize> {
     /// G.
     const FILTER: [[f64; KERNEL]; REACH];
     /// Bᵀ · d.
@@ -22,7 +22,7 @@ pub(super) trait Filtering<const REACH: usize, const KERNEL: usize> {
 
 /// F(4, 5), with the points 0, ±1, ±2, ±½ and ∞.
 #[derive(Debug)]
-pub(super) struct OfFive;
+pub(in crate::model) struct OfFive;
 
 impl Filtering<8, 5> for OfFive {
     const FILTER: [[f64; 5]; 8] = [
@@ -67,7 +67,7 @@ impl Filtering<8, 5> for OfFive {
 
 /// F(4, 3), with the points 0, ±1, ±2 and ∞.
 #[derive(Debug)]
-pub(super) struct OfThree;
+pub(in crate::model) struct OfThree;
 
 impl Filtering<6, 3> for OfThree {
     const FILTER: [[f64; 3]; 6] = [
@@ -118,4 +118,29 @@ fn sum<const N: usize>(terms: [(f32, Vector); N]) -> Vector {
         let first = terms[0].0 * terms[0].1[lane];
         terms[1..].iter().fold(first, |sum, (factor, vector)| factor.mul_add(vector[lane], sum))
     })
+}
+
+/// G · g · Gᵀ of each filter g: `[REACH, REACH, …]` of `[KERNEL, KERNEL, …]`.
+pub(super) fn transformed<F: Filtering<REACH, KERNEL>, const REACH: usize, const KERNEL: usize>(
+    weights: &[f32],
+) -> Vec<f32> {
+    let count = weights.len() / (KERNEL * KERNEL);
+    let points = (0..REACH * REACH).flat_map(|point| {
+        let [down, across] = [point / REACH, point % REACH].map(|row| F::FILTER[row]);
+        (0..count).map(move |place| {
+            let terms =
+                weights[place..].iter().step_by(count).enumerate().map(|(at, weight)| {
+                    down[at / KERNEL] * across[at % KERNEL] * f64::from(*weight)
+                });
+            terms.sum::<f64>() as f32
+        })
+    });
+    points.collect()
+}
+
+#[inline(always)]
+pub(super) fn transposed<const ROWS: usize, const COLUMNS: usize>(
+    matrix: [[Vector; COLUMNS]; ROWS],
+) -> [[Vector; ROWS]; COLUMNS] {
+    std::array::from_fn(|column| std::array::from_fn(|row| matrix[row][column]))
 }

@@ -8,21 +8,19 @@
 
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::product::{multiply, panels};
+use super::product::{Rows, multiply, panels};
+use super::share::Work;
 use super::tiles::{Grid, Place};
-use super::transform::{Filtering, OfFive, OfThree, TILE, Vector};
+use super::transform::{Filtering, OfFive, OfThree, TILE, Vector, transformed, transposed};
 use super::{Epilogue, LANES, PANEL, values, values_mut};
 use crate::model::fused::Activation;
 
 /// Tiles that go through all steps together. What is between the steps takes 0.9 MB for them, if there
 /// are 96 channels and 192 filters. More do not fit the caches; the filters are read once for so many.
 const TILES_AT_ONCE: usize = 12;
-/// A thread is begun for so many tiles, or more: to begin one takes as long as a few.
-const TILES_FOR_A_THREAD: usize = 32;
 /// With fewer channels or filters the transforms outweigh what they save.
 const FEW: usize = 64;
 /// Bytes of transformed filters that stay in the last cache.
@@ -121,34 +119,16 @@ where
         let mut y = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let grid = Grid { height, width, out_height, out_width };
-        self.fill((values(&x)?, grid), values_mut(&mut y)?, pictures * grid.down());
+        let x = (values(&x)?, grid);
+        let multiplications = grid.across() * self.weights.len();
+        let work = Work { items: pictures * grid.down(), multiplications };
+        let offset = |band| grid.first_row(band) * out_width * self.filters;
+        work.share(values_mut(&mut y)?, offset, |bands, y| self.fill(x, y, bands));
         y.f_permute([0, 3, 1, 2])
     }
 
-    /// Writes `bands` of tiles, all of them, by as many threads as libtorch may use.
-    fn fill(&self, x: (&[f32], Grid), y: &mut [f32], bands: usize) {
-        let grid = x.1;
-        let enough = bands * grid.across() / TILES_FOR_A_THREAD;
-        let threads = enough.clamp(1, tch::get_num_threads().max(1) as usize);
-        thread::scope(|scope| {
-            let mut rest = y;
-            for thread in 0..threads {
-                let [first, end] = [thread, thread + 1].map(|part| part * bands / threads);
-                let rows = grid.first_row(end) - grid.first_row(first);
-                let part;
-                (part, rest) = rest.split_at_mut(rows * grid.out_width * self.filters);
-                let mut work = move || self.fill_bands(x, part, [first, end]);
-                if thread + 1 == threads {
-                    work();
-                } else {
-                    scope.spawn(work);
-                }
-            }
-        });
-    }
-
     /// Writes the bands from `first` to before `end`, with whose outputs `y` begins.
-    fn fill_bands(&self, x: (&[f32], Grid), y: &mut [f32], [first, end]: [usize; 2]) {
+    fn fill(&self, x: (&[f32], Grid), y: &mut [f32], [first, end]: [usize; 2]) {
         let grid = x.1;
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let found = spare().pop();
@@ -177,7 +157,7 @@ where
     }
 
     /// Transforms `count` input tiles to `[count, channels]` for each point.
-    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+    #[target_feature(enable = "avx2,fma")]
     fn gather(&self, (x, grid): (&[f32], Grid), [first, count]: [usize; 2], tiles: &mut [f32]) {
         let channels = self.channels;
         for tile in 0..count {
@@ -196,8 +176,8 @@ where
                 let columns: [[Vector; REACH]; REACH] = std::array::from_fn(|column| {
                     F::input(std::array::from_fn(|row| value(row, column)))
                 });
-                for row in 0..REACH {
-                    let points = F::input(std::array::from_fn(|column| columns[column][row]));
+                for (row, values) in transposed(columns).into_iter().enumerate() {
+                    let points = F::input(values);
                     for (column, point) in points.iter().enumerate() {
                         let place = (row * REACH + column) * count + tile;
                         tiles[place * channels + channel..][..LANES].copy_from_slice(point);
@@ -208,18 +188,20 @@ where
     }
 
     /// Multiplies tiles by filters, point by point.
-    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+    #[target_feature(enable = "avx2,fma")]
     fn multiply(&self, count: usize, scratch: &mut Scratch) {
         let tiles = scratch.tiles.chunks_exact(count * self.channels);
         let products = scratch.products.chunks_exact_mut(count * self.filters);
         let weights = self.weights.chunks_exact(self.channels * self.filters);
-        for ((tiles, weights), products) in tiles.zip(weights).zip(products) {
-            multiply((tiles, self.channels), weights, products);
+        let depth = self.channels;
+        for ((values, weights), products) in tiles.zip(weights).zip(products) {
+            let tiles = Rows { values, count, depth, stride: depth };
+            multiply(tiles, weights, products, |sums, _| sums);
         }
     }
 
     /// Transforms `[count, filters]` for each point to outputs. `y` begins with row `top_row`.
-    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+    #[target_feature(enable = "avx2,fma")]
     fn scatter(
         &self,
         grid: Grid,
@@ -240,10 +222,10 @@ where
                         load(&products[place * filters + filter..])
                     }))
                 });
-                for row in 0..rows {
-                    let outputs = F::output(std::array::from_fn(|column| half[column][row]));
+                for (row, values) in transposed(half).into_iter().take(rows).enumerate() {
+                    let outputs = F::output(values);
                     for (column, output) in outputs.iter().take(columns).enumerate() {
-                        let output = self.epilogue.apply(output, filter);
+                        let output = self.epilogue.apply(*output, filter);
                         let pixel = corner + row * grid.out_width + column;
                         y[pixel * filters + filter..][..LANES].copy_from_slice(&output);
                     }
@@ -251,24 +233,6 @@ where
             }
         }
     }
-}
-
-/// G · g · Gᵀ of each filter g: `[REACH, REACH, …]` of `[KERNEL, KERNEL, …]`.
-fn transformed<F: Filtering<REACH, KERNEL>, const REACH: usize, const KERNEL: usize>(
-    weights: &[f32],
-) -> Vec<f32> {
-    let count = weights.len() / (KERNEL * KERNEL);
-    let points = (0..REACH * REACH).flat_map(|point| {
-        let [down, across] = [point / REACH, point % REACH].map(|row| F::FILTER[row]);
-        (0..count).map(move |place| {
-            let terms =
-                weights[place..].iter().step_by(count).enumerate().map(|(at, weight)| {
-                    down[at / KERNEL] * across[at % KERNEL] * f64::from(*weight)
-                });
-            terms.sum::<f64>() as f32
-        })
-    });
-    points.collect()
 }
 
 #[inline(always)]
