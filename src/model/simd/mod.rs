@@ -1,12 +1,13 @@
-//! Convolutions in f32 of our own, for x86 processors with AVX2 and FMA.
+//! Convolutions in f32 of our own, for processors with AVX2 and FMA.
 //!
-//! libtorch leaves matrix products to MKL and convolutions to oneDNN. Winograd's algorithm by matrix
-//! products of whole tensors reads and writes each intermediate value in memory; here some tiles at a
-//! time go through all of it within the caches.
+//! A convolution of libtorch's writes all its outputs to memory before the next one reads them, and so does
+//! each step of Winograd's algorithm if it is made of libtorch's operators. Here some pixels or tiles at a
+//! time go through several layers or steps within the caches, and what is left of a layer is taken by
+//! whichever thread is done.
 //!
-//! Everything is plain Rust over arrays as wide as the registers, which the compiler turns into vector
-//! instructions inside functions that are compiled for AVX2 and FMA. `unsafe` is needed to call those,
-//! after a look at the processor, and to reach the values of a tensor.
+//! The inner loop, in [`product`], has intrinsics. All else is loops over arrays as wide as the registers,
+//! which the compiler turns into vector instructions in functions that are compiled for AVX2 and FMA.
+//! `unsafe` is needed to call those, after a look at the processor, and to reach the values of a tensor.
 
 mod mlpconv;
 mod product;
@@ -28,11 +29,7 @@ const LANES: usize = 8;
 
 /// Whether this processor can run what is in here.
 fn is_supported() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
 /// Whether it has no wider registers than these, with which oneDNN would do twice as much.
@@ -77,8 +74,8 @@ impl Epilogue {
 #[expect(unsafe_code, reason = "tch has no view of a tensor's values")]
 fn values(x: &Tensor) -> Result<&[f32], TchError> {
     check(x)?;
-    // SAFETY: so many values of f32 are there, by the check, for as long as `x` is. Who has a tensor's
-    // values overwritten is the thread that runs the network, which is the one that is here.
+    // SAFETY: by the check, so many values of f32 are there, for as long as `x` is. The network runs one
+    // step after the other, so that nobody overwrites what this step reads.
     Ok(unsafe { std::slice::from_raw_parts(x.data_ptr().cast(), x.numel()) })
 }
 

@@ -48,3 +48,25 @@ impl Work {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_is_worked_on_once_and_knows_its_place() {
+        for (items, multiplications) in [(1, 1), (7, SHARE), (1000, SHARE / 3), (3, 10 * SHARE)] {
+            let width = |item: usize| item * (item + 1) / 2;
+            let mut y = vec![0.0; width(items)];
+            Work { items, multiplications }.share(&mut y, width, |[first, end], part| {
+                assert_eq!(part.len(), width(end) - width(first));
+                for item in first..end {
+                    let at = width(item) - width(first);
+                    part[at..at + item + 1].iter_mut().for_each(|value| *value += item as f32);
+                }
+            });
+            let mut expected = (0..items).flat_map(|item| vec![item as f32; item + 1]);
+            assert!(y.iter().all(|value| Some(*value) == expected.next()));
+        }
+    }
+}

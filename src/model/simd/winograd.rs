@@ -3,8 +3,8 @@
 //! Winograd's minimal filtering, F(4×4, 5×5) and F(4×4, 3×3) (Lavin & Gray 2015, arXiv:1509.09308): the
 //! output is cut into tiles of 4×4, each of which depends on 8×8 (6×6) of the input. Transformed tiles
 //! are multiplied by transformed filters at 64 (36) points, and transformed back: so many
-//! multiplications for each pair of channels instead of 16 · 25 = 400 (16 · 9 = 144). What rounding adds is of the order of
-//! 1e-5 of the largest output.
+//! multiplications for each pair of channels instead of 16 · 25 = 400 (16 · 9 = 144). What rounding adds
+//! is of the order of 1e-5 of the largest output.
 
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};

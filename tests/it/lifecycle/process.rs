@@ -32,7 +32,7 @@ pub fn binary() -> Command {
         if name.starts_with("NIN_")
             || name.starts_with("OTEL_")
             || name == "RUST_LOG"
-            || ["GOMP_SPINCOUNT", "MKL_DISABLE_FAST_MM"].contains(&name.as_str())
+            || name == "GOMP_SPINCOUNT"
         {
             command.env_remove(name);
         }
