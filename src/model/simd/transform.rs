@@ -13,7 +13,7 @@ pub(in crate::model) const TILE: usize = 4;
 /// F(4, KERNEL), whose tiles reach over `REACH = 4 + KERNEL - 1` inputs.
 pub(in crate::model) trait Filtering<const REACH: usize, const KERNEL: usize> {
     /// G.
-    const FILTER: [[f64; KERNEL]; REACH];
+    const FILTER: [[f32; KERNEL]; REACH];
     /// Bᵀ · d.
     fn input(d: [Vector; REACH]) -> [Vector; REACH];
     /// Aᵀ · m.
@@ -25,7 +25,7 @@ pub(in crate::model) trait Filtering<const REACH: usize, const KERNEL: usize> {
 pub(in crate::model) struct OfFive;
 
 impl Filtering<8, 5> for OfFive {
-    const FILTER: [[f64; 5]; 8] = [
+    const FILTER: [[f32; 5]; 8] = [
         [-1.0, 0.0, 0.0, 0.0, 0.0],
         [-2.0 / 9.0, -2.0 / 9.0, -2.0 / 9.0, -2.0 / 9.0, -2.0 / 9.0],
         [-2.0 / 9.0, 2.0 / 9.0, -2.0 / 9.0, 2.0 / 9.0, -2.0 / 9.0],
@@ -70,7 +70,7 @@ impl Filtering<8, 5> for OfFive {
 pub(in crate::model) struct OfThree;
 
 impl Filtering<6, 3> for OfThree {
-    const FILTER: [[f64; 3]; 6] = [
+    const FILTER: [[f32; 3]; 6] = [
         [1.0 / 4.0, 0.0, 0.0],
         [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
         [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -125,17 +125,26 @@ pub(super) fn transformed<F: Filtering<REACH, KERNEL>, const REACH: usize, const
     weights: &[f32],
 ) -> Vec<f32> {
     let count = weights.len() / (KERNEL * KERNEL);
-    let points = (0..REACH * REACH).flat_map(|point| {
-        let [down, across] = [point / REACH, point % REACH].map(|row| F::FILTER[row]);
-        (0..count).map(move |place| {
-            let terms =
-                weights[place..].iter().step_by(count).enumerate().map(|(at, weight)| {
-                    down[at / KERNEL] * across[at % KERNEL] * f64::from(*weight)
-                });
-            terms.sum::<f64>() as f32
-        })
-    });
-    points.collect()
+    // The sum of parts of `terms`, each times its factor.
+    let add = |sum: &mut [f32], terms: &[f32], factors: &[f32; KERNEL]| {
+        for (terms, factor) in terms.chunks_exact(sum.len()).zip(factors) {
+            for (sum, term) in sum.iter_mut().zip(terms) {
+                *sum += factor * term;
+            }
+        }
+    };
+    let mut half = vec![0.0; REACH * KERNEL * count];
+    for (row, factors) in half.chunks_exact_mut(KERNEL * count).zip(&F::FILTER) {
+        add(row, weights, factors);
+    }
+    let mut points = vec![0.0; REACH * REACH * count];
+    let rows = points.chunks_exact_mut(REACH * count).zip(half.chunks_exact(KERNEL * count));
+    for (row, half) in rows {
+        for (point, factors) in row.chunks_exact_mut(count).zip(&F::FILTER) {
+            add(point, half, factors);
+        }
+    }
+    points
 }
 
 #[inline(always)]
