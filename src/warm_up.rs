@@ -35,6 +35,9 @@ const CLEARLY: f64 = 1.1;
 /// A batch that will take longer is timed once, and left to all threads.
 const SMALL: Duration = Duration::from_millis(20);
 
+/// A lone picture whose first run took longer is as that, however long its kernels took.
+const WITH_KERNELS: Duration = Duration::from_millis(100);
+
 /// The sizes that are warm, ascending; the first is 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSizes {
@@ -106,8 +109,11 @@ fn warmed<E>(
 ) -> Result<Warm, E> {
     let mut run = |team, times| run(size.get(), team, times);
     // The first run makes the kernels, which depend on the number of threads, too.
-    run(Team::All, 1)?;
-    let is_small = smaller.is_none_or(|smaller| 2 * smaller.took <= SMALL);
+    let first = run(Team::All, 1)?;
+    let is_small = match smaller {
+        Some(smaller) => 2 * smaller.took <= SMALL,
+        None => first <= WITH_KERNELS,
+    };
     let took = run(Team::All, if is_small { TRIALS } else { 1 })?;
     let all = Warm { size, team: Team::All, took };
     if !is_small || smaller.is_some_and(|smaller| smaller.team == Team::All) {
