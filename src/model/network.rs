@@ -61,7 +61,7 @@ pub enum Layout {
     /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own, and ReLU within the
     /// convolution.
     Fused,
-    /// As [`Layout::Fused`], with Winograd's algorithm or gathered rows where they pay and the
+    /// As [`Layout::Fused`], with convolutions of our own or gathered rows where they pay and the
     /// precision is f32. What is served where the precision is native.
     Served,
 }
