@@ -72,6 +72,6 @@ setup: tools
 	@$(PYTHON) scripts/libtorch.py
 
 tools:
-	@command -v $(CARGO) >/dev/null || { echo "cargo is missing. Install Rust 1.88 or later: https://rustup.rs"; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing. Install Rust 1.89 or later: https://rustup.rs"; exit 1; }
 	@command -v c++ >/dev/null || { echo "A C++ compiler is missing. Install it with: sudo apt-get install g++"; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3 is missing. Install it with: sudo apt-get install python3 python3-pip"; exit 1; }

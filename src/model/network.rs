@@ -3,8 +3,8 @@
 use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
 use super::convolution::Convolution;
 use super::fused::{Activation, Fused};
+use super::parts;
 use super::pooling::{average_pool, max_pool, max_pool_of_bits};
-use super::rows;
 use super::simd::{MlpConv, WinogradConv};
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
@@ -61,8 +61,8 @@ pub enum Layout {
     /// As [`Layout::ChannelsLast`], with weights in blocks of oneDNN's own, and ReLU within the
     /// convolution.
     Fused,
-    /// As [`Layout::Fused`], with convolutions of our own or gathered rows where they pay and the
-    /// precision is f32. What is served where the precision is native.
+    /// As [`Layout::Fused`], with convolutions of our own where they pay, and large batches in parts.
+    /// What is served where the precision is native.
     Served,
 }
 
@@ -73,14 +73,13 @@ pub struct Network {
     fused: Fused,
     head: Head,
     precision: Precision,
+    layout: Layout,
 }
 
 #[derive(Debug)]
 pub(super) enum Step {
     Conv(Convolution),
     FusedConv(Convolution),
-    /// Of gathered rows; kernel and padding are those of the gathering.
-    RowConv(Convolution, [i64; 2]),
     WinogradConv(WinogradConv),
     MlpConv(MlpConv),
     Relu,
@@ -158,7 +157,7 @@ impl Network {
             };
             append(&mut steps, step);
         }
-        Ok(Self { steps, fused, head: architecture.head, precision })
+        Ok(Self { steps, fused, head: architecture.head, precision, layout })
     }
 
     pub fn precision(&self) -> Precision {
@@ -167,6 +166,14 @@ impl Network {
 
     /// Runs a batch of prepared input `[N, C, H, W]` (any strides; channels-last is fastest).
     pub fn forward(&self, input: &Tensor) -> Result<Scores, TchError> {
+        match self.layout {
+            Layout::Served => parts::forward(self, input),
+            Layout::Planar | Layout::ChannelsLast | Layout::Fused => self.pass(input),
+        }
+    }
+
+    /// As [`Network::forward`], layer by layer.
+    pub(super) fn pass(&self, input: &Tensor) -> Result<Scores, TchError> {
         let _guard = tch::no_grad_guard();
         let mut x = input.f_to_kind(self.precision.kind())?;
         for step in &self.steps {
@@ -181,9 +188,6 @@ impl Step {
         match self {
             Self::Conv(convolution) => convolution.run(x),
             Self::FusedConv(convolution) => convolution.run_fused(x, fused),
-            Self::RowConv(convolution, gathering) => {
-                convolution.run_fused(&rows::gather(x, *gathering)?, fused)
-            }
             Self::WinogradConv(convolution) => convolution.run(x),
             Self::MlpConv(block) => block.run(x),
             // The tensor before is ours alone, so it may be overwritten.

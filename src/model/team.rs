@@ -1,6 +1,11 @@
 //! How many of libtorch's threads run a batch.
 
+use std::any::Any;
+use std::ffi::{c_uint, c_void};
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// Who runs a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,5 +25,78 @@ impl Team {
             Self::All => all.get(),
         };
         tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    }
+}
+
+/// Has every thread run `work` that libtorch may use for what the calling thread asks of it.
+///
+/// They are libgomp's, and awake between one layer and the next: to begin threads takes longer than
+/// some layers do, and besides those that wait they would be too many for the processors.
+pub(super) fn run_by_all(work: &(dyn Fn() + Sync)) {
+    let Some(parallel) = parallel() else {
+        let others = 1..tch::get_num_threads().max(1);
+        return thread::scope(|scope| {
+            others.for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+    };
+    let task = Task { work, panic: Mutex::default() };
+    // SAFETY: `member` gets the task, which lives until all threads have run it, when this returns. No
+    // number of threads, 0, means as many as libtorch has set.
+    #[expect(unsafe_code, reason = "a function of C")]
+    unsafe {
+        parallel(member, (&raw const task).cast_mut().cast(), 0, 0);
+    }
+    if let Some(panic) = task.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(panic);
+    }
+}
+
+struct Task<'a> {
+    work: &'a (dyn Fn() + Sync),
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// What a thread of the team runs. A panic must not leave it.
+extern "C" fn member(task: *mut c_void) {
+    // SAFETY: see `run_by_all`.
+    #[expect(unsafe_code, reason = "a function of C passes a pointer on")]
+    let task = unsafe { &*task.cast::<Task<'_>>() };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(task.work)) {
+        *task.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+    }
+}
+
+/// What a compiler makes of `#pragma omp parallel`: function, its argument, number of threads, flags.
+type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
+
+/// That of the library that libtorch has been linked to. Those of LLVM and Intel have it, too.
+#[expect(unsafe_code, reason = "functions of C are found by their names")]
+fn parallel() -> Option<Parallel> {
+    // SAFETY: the name ends with a zero, and the type is that of libgomp's ABI.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, c"GOMP_parallel".as_ptr());
+        (!found.is_null()).then(|| std::mem::transmute::<*mut c_void, Parallel>(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn all_of_a_team_work_and_a_panic_of_any_is_the_caller_s() {
+        let three = NonZeroUsize::new(3).expect("not zero");
+        for (team, expected) in [(Team::One, 1), (Team::All, 3)] {
+            team.assemble(three);
+            let count = AtomicUsize::new(0);
+            run_by_all(&|| _ = count.fetch_add(1, Ordering::Relaxed));
+            assert_eq!(count.into_inner(), expected);
+        }
+        let count = AtomicUsize::new(0);
+        let work = || assert_ne!(count.fetch_add(1, Ordering::Relaxed), 1, "as ordered");
+        let panicked = catch_unwind(AssertUnwindSafe(|| run_by_all(&work)));
+        assert!(panicked.is_err());
     }
 }

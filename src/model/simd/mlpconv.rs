@@ -6,9 +6,13 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::Epilogue;
+use super::elements::{values, values_mut};
 use super::product::{Rows, multiply, panels};
+use super::registers::{Available, Registers};
 use super::share::Work;
-use super::{Epilogue, PANEL, values, values_mut};
+use super::tiles::Grid;
+use super::window::Window;
 use crate::model::fused::Activation;
 
 /// Output pixels that go through all layers together.
@@ -20,36 +24,21 @@ const FEW_CHANNELS: usize = 4;
 /// Convolutions of which all but the first are 1×1.
 #[derive(Debug)]
 pub(in crate::model) struct MlpConv {
+    registers: Available,
     window: Window,
     layers: Vec<Layer>,
-}
-
-/// What an output pixel depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
-    channels: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
 }
 
 /// `filters` of `depth` weights each.
 #[derive(Debug)]
 struct Layer {
-    /// In panels, `[filters / PANEL, depth, PANEL]`.
+    /// In panels.
     weights: Vec<f32>,
     epilogue: Epilogue,
     depth: usize,
     filters: usize,
-}
-
-/// Sizes of an input picture and of what is made of it.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    height: usize,
+    /// Values from one pixel's outputs to the next one's: whole panels.
     width: usize,
-    out_height: usize,
-    out_width: usize,
 }
 
 impl MlpConv {
@@ -64,15 +53,17 @@ impl MlpConv {
         let [filters, channels, kernel] = [filters, channels, kernel].map(|n| n as usize);
         let [stride, padding] = [stride, padding].map(|n| n as usize);
         let window = Window { channels, kernel, stride, padding };
-        if !super::is_widest() || channels > FEW_CHANNELS && !window.is_pixel() {
+        let Some(registers) = Available::detect() else { return Ok(None) };
+        if channels > FEW_CHANNELS && !window.is_pixel() {
             return Ok(None);
         }
         // `[kernel, kernel, channels, filters]`, the order in which rows are gathered.
         let weight = weight.f_permute([2, 3, 1, 0])?.f_contiguous()?;
-        let weights = panels(values(&weight)?, filters);
+        let weights = panels(values(&weight)?, filters, registers.panel());
         let epilogue = Epilogue::new(bias, activation)?;
-        let layer = Layer { weights, epilogue, depth: window.depth(), filters };
-        Ok(Some(Self { window, layers: vec![layer] }))
+        let width = filters.next_multiple_of(registers.panel());
+        let layer = Layer { weights, epilogue, depth: window.depth(), filters, width };
+        Ok(Some(Self { registers, window, layers: vec![layer] }))
     }
 
     /// Appends `next`, which sees what this puts out, or gives it back if it sees more than a pixel at
@@ -99,31 +90,34 @@ impl MlpConv {
         let shape = [pictures, out_height, out_width, filters].map(|n| n as i64);
         let mut y = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-        let (x, size) = (values(&x)?, Size { height, width, out_height, out_width });
+        let (x, size) = (values(&x)?, Grid { height, width, out_height, out_width });
         let multiplications = self.layers.iter().map(|layer| layer.depth * layer.filters).sum();
-        let work = Work { items: pictures * out_height * out_width, multiplications };
+        let items = pictures * out_height * out_width;
+        let work = Work { items, together: PIXELS_AT_ONCE, multiplications };
         work.share(
             values_mut(&mut y)?,
             |pixel| pixel * filters,
-            |pixels, y| {
-                // SAFETY: `new` makes none of these unless the processor has AVX2 and FMA.
-                #[expect(unsafe_code, reason = "it is compiled for AVX2 and FMA")]
-                unsafe {
-                    self.fill((x, size), y, pixels);
-                }
+            |pixels, y| match self.registers {
+                Available::Avx2(registers) => self.fill(registers, (x, size), y, pixels),
+                Available::Avx512(registers) => self.fill(registers, (x, size), y, pixels),
             },
         );
         y.f_permute([0, 3, 1, 2])
     }
 
     /// Writes the pixels from `first` to before `end` to `y`.
-    #[target_feature(enable = "avx2,fma")]
-    fn fill(&self, (x, size): (&[f32], Size), y: &mut [f32], [first, end]: [usize; 2]) {
+    fn fill<R: Registers>(
+        &self,
+        registers: R,
+        (x, size): (&[f32], Grid),
+        y: &mut [f32],
+        [first, end]: [usize; 2],
+    ) {
         let Some((last, before)) = self.layers.split_last() else { return };
         let buffer = |width: usize| vec![0.0; PIXELS_AT_ONCE * width];
         let mut window = buffer(self.window.depth());
-        let mut between: Vec<_> = before.iter().map(|layer| buffer(layer.width())).collect();
-        let mut outputs = buffer(last.width());
+        let mut between: Vec<_> = before.iter().map(|layer| buffer(layer.width)).collect();
+        let mut outputs = buffer(last.width);
         let parts = (first..end).step_by(PIXELS_AT_ONCE);
         for (first, y) in parts.zip(y.chunks_mut(PIXELS_AT_ONCE * last.filters)) {
             let count = y.len() / last.filters;
@@ -131,95 +125,37 @@ impl MlpConv {
             let depth = self.window.depth();
             let mut input = Rows { values, count, depth, stride: depth };
             for (layer, outputs) in before.iter().zip(&mut between) {
-                layer.run(input, outputs);
-                let (depth, stride) = (layer.filters, layer.width());
+                layer.run(registers, input, outputs);
+                let (depth, stride) = (layer.filters, layer.width);
                 input = Rows { values: outputs, count, depth, stride };
             }
-            if last.width() == last.filters {
-                last.run(input, y);
+            if last.width == last.filters {
+                last.run(registers, input, y);
                 continue;
             }
-            last.run(input, &mut outputs);
+            last.run(registers, input, &mut outputs);
             let pixels = y.chunks_exact_mut(last.filters);
-            for (pixel, outputs) in pixels.zip(outputs.chunks_exact(last.width())) {
+            for (pixel, outputs) in pixels.zip(outputs.chunks_exact(last.width)) {
                 pixel.copy_from_slice(&outputs[..last.filters]);
             }
         }
     }
 }
 
-impl Window {
-    /// Whether it is the pixel itself.
-    fn is_pixel(self) -> bool {
-        (self.kernel, self.stride, self.padding) == (1, 1, 0)
-    }
-
-    fn depth(self) -> usize {
-        self.kernel * self.kernel * self.channels
-    }
-
-    /// How many there are along a side; none if there is no room for one.
-    fn outputs(self, side: usize) -> Option<usize> {
-        Some((side + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
-    }
-
-    /// What `count` output pixels from `first` on see, `[count, kernel, kernel, channels]`, in `rows` or
-    /// where it is.
-    #[inline(always)]
-    fn rows<'a>(
-        self,
-        (x, size): (&'a [f32], Size),
-        [first, count]: [usize; 2],
-        rows: &'a mut [f32],
-    ) -> &'a [f32] {
-        let depth = self.depth();
-        if self.is_pixel() {
-            return &x[first * depth..][..count * depth];
-        }
-        for (pixel, row) in (first..first + count).zip(rows.chunks_exact_mut(depth)) {
-            self.gather((x, size), pixel, row);
-        }
-        rows
-    }
-
-    /// Writes what an output pixel sees to `row`, `[kernel, kernel, channels]`, with zeros beyond the
-    /// picture.
-    #[inline(always)]
-    fn gather(self, (x, size): (&[f32], Size), pixel: usize, row: &mut [f32]) {
-        let (line, column) = (pixel / size.out_width, pixel % size.out_width);
-        let (picture, line) = (line / size.out_height, line % size.out_height);
-        let [top, left] = [line, column].map(|at| at * self.stride);
-        // Of the window's columns, those within the picture.
-        let inside = self.padding.saturating_sub(left)
-            ..self.kernel.min((size.width + self.padding).saturating_sub(left));
-        let wide = self.kernel * self.channels;
-        for (line, row) in row.chunks_exact_mut(wide).enumerate() {
-            // Above the picture it wraps around to a large number.
-            let line = (top + line).wrapping_sub(self.padding);
-            if line >= size.height || inside.is_empty() {
-                row.fill(0.0);
-                continue;
-            }
-            let [start, end] = [inside.start, inside.end].map(|at| at * self.channels);
-            let pixel =
-                (picture * size.height + line) * size.width + left + inside.start - self.padding;
-            row[..start].fill(0.0);
-            row[start..end].copy_from_slice(&x[pixel * self.channels..][..end - start]);
-            row[end..].fill(0.0);
-        }
-    }
-}
-
 impl Layer {
-    /// Values from one pixel's outputs to the next one's.
-    fn width(&self) -> usize {
-        self.filters.next_multiple_of(PANEL)
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    fn run(&self, input: Rows<'_>, outputs: &mut [f32]) {
-        multiply(input, &self.weights, outputs, |sums, filter| self.epilogue.apply(sums, filter));
+    fn run<R: Registers>(&self, registers: R, input: Rows<'_>, outputs: &mut [f32]) {
+        registers.call(
+            #[inline(always)]
+            || {
+                multiply(
+                    registers,
+                    (input, &self.weights),
+                    outputs,
+                    #[inline(always)]
+                    |sums, filter| self.epilogue.apply(registers, sums, filter),
+                );
+            },
+        );
     }
 }
 

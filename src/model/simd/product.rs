@@ -3,27 +3,17 @@
 //! With intrinsics: what the compiler makes of plain loops over arrays either keeps sums in memory or takes
 //! six steps of arithmetic on addresses for twelve multiplications.
 
-use std::arch::x86_64::{
-    __m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
-};
+use super::registers::{Registers, panel_of};
 
-use super::PANEL;
-
-/// Values of a row that are multiplied in one turn of the loop.
-const STEPS: usize = 8;
-/// Rows of the product at a time: with two registers each, and two for a row of the panel, they are 14
-/// of the 16 that AVX2 has.
-const ROWS: usize = 6;
-
-/// `[depth, columns]` in panels of [`PANEL`] columns, `[columns / PANEL, depth, PANEL]`; the last is filled
-/// up with zeros.
-pub(super) fn panels(matrix: &[f32], columns: usize) -> Vec<f32> {
-    let mut panels = Vec::with_capacity(matrix.len() / columns * columns.next_multiple_of(PANEL));
-    for first in (0..columns).step_by(PANEL) {
+/// `[depth, columns]` in panels of that `width`, `[columns / width, depth, width]`; the last is filled up
+/// with zeros.
+pub(super) fn panels(matrix: &[f32], columns: usize, width: usize) -> Vec<f32> {
+    let mut panels = Vec::with_capacity(matrix.len() / columns * columns.next_multiple_of(width));
+    for first in (0..columns).step_by(width) {
         for row in matrix.chunks_exact(columns) {
-            let values = &row[first..columns.min(first + PANEL)];
+            let values = &row[first..columns.min(first + width)];
             panels.extend_from_slice(values);
-            panels.extend(std::iter::repeat_n(0.0, PANEL - values.len()));
+            panels.extend(std::iter::repeat_n(0.0, width - values.len()));
         }
     }
     panels
@@ -40,134 +30,108 @@ pub(super) struct Rows<'a> {
 
 /// The product of `left` and `panels`, whole panels wide. `finish` makes what is stored of the values of
 /// a row from a column on.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-pub(super) fn multiply(
-    left: Rows<'_>,
-    panels: &[f32],
+#[inline(always)]
+pub(super) fn multiply<R: Registers>(
+    registers: R,
+    (left, panels): (Rows<'_>, &[f32]),
     product: &mut [f32],
-    finish: impl Fn([f32; PANEL], usize) -> [f32; PANEL],
+    finish: impl Fn(R::Vector, usize) -> R::Vector,
 ) {
     let width = panels.len() / left.depth;
-    for (place, panel) in panels.chunks_exact(left.depth * PANEL).enumerate() {
-        let column = place * PANEL;
-        let finish = |sums| finish(sums, column);
-        let mut row = 0;
-        while row < left.count {
-            let product = (&mut product[row * width + column..], width);
-            row += match left.count - row {
-                ROWS.. => block::<ROWS>(left, row, panel, product, &finish),
-                4.. => block::<4>(left, row, panel, product, &finish),
-                2.. => block::<2>(left, row, panel, product, &finish),
-                _ => block::<1>(left, row, panel, product, &finish),
+    for (place, panel) in panels.chunks_exact(left.depth * panel_of::<R>()).enumerate() {
+        let column = place * panel_of::<R>();
+        let mut first = 0;
+        while first < left.count {
+            let rows = Rows { values: &left.values[first * left.stride..], ..left };
+            let product = (&mut product[first * width + column..], width);
+            let finish = (&finish, column);
+            first += match left.count - first {
+                12.. if R::ROWS == 12 => block::<R, 12>(registers, (rows, panel), product, finish),
+                8.. if R::ROWS == 12 => block::<R, 8>(registers, (rows, panel), product, finish),
+                6.. => block::<R, 6>(registers, (rows, panel), product, finish),
+                4.. => block::<R, 4>(registers, (rows, panel), product, finish),
+                2.. => block::<R, 2>(registers, (rows, panel), product, finish),
+                _ => block::<R, 1>(registers, (rows, panel), product, finish),
             };
         }
     }
 }
 
-/// `N` rows from `first` on of one panel's columns, which begin where the product, with its width, does.
+/// The first `N` rows of one panel's columns, which begin where the product, with its width, does.
 /// Returns `N`.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn block<const N: usize>(
-    left: Rows<'_>,
-    first: usize,
-    panel: &[f32],
+#[inline(always)]
+fn block<R: Registers, const N: usize>(
+    registers: R,
+    (left, panel): (Rows<'_>, &[f32]),
     (product, width): (&mut [f32], usize),
-    finish: &impl Fn([f32; PANEL]) -> [f32; PANEL],
+    (finish, column): (&impl Fn(R::Vector, usize) -> R::Vector, usize),
 ) -> usize {
     let mut rows: [&[f32]; N] = [&[]; N];
     for (row, values) in rows.iter_mut().enumerate() {
-        *values = &left.values[(first + row) * left.stride..][..left.depth];
+        *values = &left.values[row * left.stride..][..left.depth];
     }
-    let mut sums = [[0.0; PANEL]; N];
-    multiply_rows(&rows, panel.as_chunks().0, &mut sums);
-    for (row, sums) in sums.into_iter().enumerate() {
-        product[row * width..][..PANEL].copy_from_slice(&finish(sums));
+    let mut sums = [[registers.splat(0.0); 2]; N];
+    multiply_rows(registers, &rows, panel, &mut sums);
+    for (row, [left, right]) in sums.iter().enumerate() {
+        let product = &mut product[row * width..][..panel_of::<R>()];
+        registers.store(finish(*left, column), product);
+        registers.store(finish(*right, column + R::LANES), &mut product[R::LANES..]);
     }
     N
 }
 
-/// Writes the product of rows and a panel, `[depth, PANEL]`, to `product`.
+/// Writes the product of rows and a panel to `product`.
 ///
 /// Not inlined, so that the rows' addresses stay in registers instead of being computed from the first
-/// one's. Without `map` and `from_fn`, which are compiled for any processor, and are inlined or not.
-#[target_feature(enable = "avx2,fma")]
+/// one's.
 #[inline(never)]
-fn multiply_rows<const N: usize>(
+fn multiply_rows<R: Registers, const N: usize>(
+    registers: R,
     rows: &[&[f32]; N],
-    panel: &[[f32; PANEL]],
-    product: &mut [[f32; PANEL]; N],
+    panel: &[f32],
+    product: &mut [[R::Vector; 2]; N],
 ) {
-    let mut whole: [&[[f32; STEPS]]; N] = [&[]; N];
-    for (whole, row) in whole.iter_mut().zip(rows) {
-        *whole = row.as_chunks().0;
-    }
-    let (steps, rest) = panel.as_chunks::<STEPS>();
-    let mut sums = [[_mm256_setzero_ps(); 2]; N];
-    let mut values = [&[0.0; STEPS]; N];
-    for (place, weights) in steps.iter().enumerate() {
-        for (values, whole) in values.iter_mut().zip(whole) {
-            *values = &whole[place];
-        }
-        for (step, weights) in weights.iter().enumerate() {
-            let weights = load(weights);
-            for (sums, values) in sums.iter_mut().zip(values) {
-                accumulate(sums, values[step], weights);
+    registers.call(
+        #[inline(always)]
+        || {
+            let depth = panel.len() / panel_of::<R>();
+            for row in rows {
+                assert!(row.len() >= depth);
             }
-        }
-    }
-    for (place, weights) in rest.iter().enumerate() {
-        let weights = load(weights);
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            accumulate(sums, row[steps.len() * STEPS + place], weights);
-        }
-    }
-    for (product, sums) in product.iter_mut().zip(sums) {
-        store(sums, product);
-    }
-}
-
-/// Adds the product of a value and the weights.
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-fn accumulate(sums: &mut [__m256; 2], value: f32, weights: [__m256; 2]) {
-    let value = _mm256_set1_ps(value);
-    sums[0] = _mm256_fmadd_ps(value, weights[0], sums[0]);
-    sums[1] = _mm256_fmadd_ps(value, weights[1], sums[1]);
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-#[expect(unsafe_code, reason = "it reads through a pointer")]
-fn load(values: &[f32; PANEL]) -> [__m256; 2] {
-    let values = values.as_ptr();
-    // SAFETY: there are twice eight, and they may lie anywhere.
-    unsafe { [_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8))] }
-}
-
-#[target_feature(enable = "avx2,fma")]
-#[inline]
-#[expect(unsafe_code, reason = "it writes through a pointer")]
-fn store([left, right]: [__m256; 2], values: &mut [f32; PANEL]) {
-    let values = values.as_mut_ptr();
-    // SAFETY: there is room for twice eight, and they may lie anywhere.
-    unsafe {
-        _mm256_storeu_ps(values, left);
-        _mm256_storeu_ps(values.add(8), right);
-    }
+            let mut sums = [[registers.splat(0.0); 2]; N];
+            for (place, weights) in panel.chunks_exact(panel_of::<R>()).enumerate() {
+                let weights = [registers.load(weights), registers.load(&weights[R::LANES..])];
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    // SAFETY: there are as many values in each row, see above.
+                    #[expect(unsafe_code, reason = "a check takes longer than a multiplication")]
+                    let value = registers.splat(unsafe { *row.get_unchecked(place) });
+                    sums[0] = registers.multiply_add(value, weights[0], sums[0]);
+                    sums[1] = registers.multiply_add(value, weights[1], sums[1]);
+                }
+            }
+            *product = sums;
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::registers::{Avx2, Avx512};
     use super::*;
 
     #[test]
     fn products_of_all_sizes_are_those_of_the_definition() {
-        if !super::super::is_supported() {
-            return;
+        if let Some(registers) = Avx2::detect() {
+            check(registers);
         }
-        for (count, depth, columns) in [(1, 1, 1), (6, 3, 16), (13, 5, 17), (5, 75, 33), (3, 2, 15)]
+        if let Some(registers) = Avx512::detect() {
+            check(registers);
+        }
+    }
+
+    fn check<R: Registers>(registers: R) {
+        for (count, depth, columns) in
+            [(1, 1, 1), (6, 3, 16), (13, 5, 17), (5, 75, 33), (3, 2, 15), (24, 17, 65)]
         {
             // Small whole numbers, so that sums are exact in any order.
             let matrix = |count: usize, seed: usize| -> Vec<f32> {
@@ -175,14 +139,11 @@ mod tests {
             };
             let stride = depth + 2;
             let (values, right) = (matrix(count * stride, 5), matrix(depth * columns, 3));
-            let width = columns.next_multiple_of(PANEL);
+            let width = columns.next_multiple_of(panel_of::<R>());
             let mut product = vec![f32::NAN; count * width];
             let left = Rows { values: &values, count, depth, stride };
-            // SAFETY: the processor has AVX2 and FMA, as seen above.
-            #[expect(unsafe_code, reason = "it is compiled for AVX2 and FMA")]
-            unsafe {
-                multiply(left, &panels(&right, columns), &mut product, |sums, _| sums);
-            }
+            let factors = (left, &*panels(&right, columns, panel_of::<R>()));
+            registers.call(|| multiply(registers, factors, &mut product, |sums, _| sums));
             for (place, found) in product.iter().enumerate() {
                 let (row, column) = (place / width, place % width);
                 let weight = |at| if column < columns { right[at * columns + column] } else { 0.0 };

@@ -1,50 +1,57 @@
 //! Shares of a layer's output for threads.
 
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-/// Multiplications of a share, about: a millisecond of one thread, to begin which takes a tenth of that.
-const SHARE: usize = 32 << 20;
+use crate::model::team::run_by_all;
+
+/// Multiplications of a share, about: a quarter of a millisecond at most.
+const SHARE: usize = 8 << 20;
+/// Multiplications that are worth other threads, be they asleep.
+const WORTH_IT: usize = 4 << 20;
 
 /// Work on items that all take as many multiplications.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub(super) items: usize,
+    /// How many of them are best worked on at once.
+    pub(super) together: usize,
+    /// Of one of them.
     pub(super) multiplications: usize,
 }
 
 impl Work {
-    /// Has all items worked on, by as many threads as libtorch may use, or by fewer. `run` is given the
+    /// Has all items worked on, by the threads that libtorch may use, or by one. `run` is given the
     /// items from one to before another, and their part of `y`, of which `offset` tells where an item's
     /// begins. Who is done takes the next share, so that a thread whose processor is wanted for
     /// something else holds up nobody.
-    pub(super) fn share(
+    pub(super) fn share<T: Send>(
         self,
-        y: &mut [f32],
+        y: &mut [T],
         offset: impl Fn(usize) -> usize,
-        run: impl Fn([usize; 2], &mut [f32]) + Sync,
+        run: impl Fn([usize; 2], &mut [T]) + Sync,
     ) {
-        let count = (self.items * self.multiplications / SHARE).clamp(1, self.items.max(1));
+        let multiplications = self.items * self.multiplications;
+        let threads = tch::get_num_threads().max(1) as usize;
+        if threads == 1 || multiplications < WORTH_IT {
+            return run([0, self.items], y);
+        }
+        let together = self.together.min(self.items.div_ceil(threads)).max(1);
+        let groups = self.items.div_ceil(together);
+        let count = groups.min(threads.max(multiplications / SHARE));
         let mut rest = y;
         let shares = (0..count).map(|share| {
-            let [first, end] = [share, share + 1].map(|share| share * self.items / count);
+            let bound = |share| self.items.min(share * groups / count * together);
+            let [first, end] = [share, share + 1].map(bound);
             let part;
             (part, rest) = std::mem::take(&mut rest).split_at_mut(offset(end) - offset(first));
             ([first, end], part)
         });
         let shares = Mutex::new(shares.collect::<Vec<_>>().into_iter());
         let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || {
+        run_by_all(&|| {
             while let Some((items, part)) = next() {
                 run(items, part);
             }
-        };
-        let threads = count.min(tch::get_num_threads().max(1) as usize);
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(work);
-            }
-            work();
         });
     }
 }
@@ -55,10 +62,13 @@ mod tests {
 
     #[test]
     fn each_item_is_worked_on_once_and_knows_its_place() {
-        for (items, multiplications) in [(1, 1), (7, SHARE), (1000, SHARE / 3), (3, 10 * SHARE)] {
+        tch::set_num_threads(3);
+        for (items, together, multiplications) in
+            [(1, 1, 1), (7, 1, SHARE), (7, 3, SHARE), (1000, 48, SHARE / 3), (3, 4, 10 * SHARE)]
+        {
             let width = |item: usize| item * (item + 1) / 2;
             let mut y = vec![0.0; width(items)];
-            Work { items, multiplications }.share(&mut y, width, |[first, end], part| {
+            Work { items, together, multiplications }.share(&mut y, width, |[first, end], part| {
                 assert_eq!(part.len(), width(end) - width(first));
                 for item in first..end {
                     let at = width(item) - width(first);

@@ -3,26 +3,24 @@
 //! Lavin & Gray 2015, arXiv:1509.09308. A vector holds the same position of some channels. What two rows
 //! of a matrix have in common is computed once.
 
-use super::LANES;
-
-pub(in crate::model) type Vector = [f32; LANES];
+use super::registers::Registers;
 
 /// Outputs of one tile along one axis.
-pub(in crate::model) const TILE: usize = 4;
+pub(super) const TILE: usize = 4;
 
 /// F(4, KERNEL), whose tiles reach over `REACH = 4 + KERNEL - 1` inputs.
-pub(in crate::model) trait Filtering<const REACH: usize, const KERNEL: usize> {
+pub(super) trait Filtering<const REACH: usize, const KERNEL: usize> {
     /// G.
     const FILTER: [[f32; KERNEL]; REACH];
     /// Bᵀ · d.
-    fn input(d: [Vector; REACH]) -> [Vector; REACH];
+    fn input<R: Registers>(registers: R, d: [R::Vector; REACH]) -> [R::Vector; REACH];
     /// Aᵀ · m.
-    fn output(m: [Vector; REACH]) -> [Vector; TILE];
+    fn output<R: Registers>(registers: R, m: [R::Vector; REACH]) -> [R::Vector; TILE];
 }
 
 /// F(4, 5), with the points 0, ±1, ±2, ±½ and ∞.
 #[derive(Debug)]
-pub(in crate::model) struct OfFive;
+pub(super) struct OfFive;
 
 impl Filtering<8, 5> for OfFive {
     const FILTER: [[f32; 5]; 8] = [
@@ -37,37 +35,38 @@ impl Filtering<8, 5> for OfFive {
     ];
 
     #[inline(always)]
-    fn input(d: [Vector; 8]) -> [Vector; 8] {
-        let pair = |even: [f32; 3], odd: [f32; 3]| {
-            let even = sum([(even[0], d[2]), (even[1], d[4]), (even[2], d[6])]);
-            let odd = sum([(odd[0], d[1]), (odd[1], d[3]), (odd[2], d[5])]);
-            plus_minus(even, odd)
-        };
-        let [plus_1, minus_1] = pair([1.0, -4.25, 1.0], [1.0, -4.25, 1.0]);
-        let [plus_2, minus_2] = pair([0.25, -1.25, 1.0], [0.5, -2.5, 2.0]);
-        let [plus_half, minus_half] = pair([4.0, -5.0, 1.0], [2.0, -2.5, 0.5]);
-        let zero = sum([(-1.0, d[0]), (5.25, d[2]), (-5.25, d[4]), (1.0, d[6])]);
-        let infinity = sum([(-1.0, d[1]), (5.25, d[3]), (-5.25, d[5]), (1.0, d[7])]);
+    fn input<R: Registers>(registers: R, d: [R::Vector; 8]) -> [R::Vector; 8] {
+        let even_1 = sum(registers, [(1.0, d[2]), (-4.25, d[4]), (1.0, d[6])]);
+        let odd_1 = sum(registers, [(1.0, d[1]), (-4.25, d[3]), (1.0, d[5])]);
+        let even_2 = sum(registers, [(0.25, d[2]), (-1.25, d[4]), (1.0, d[6])]);
+        let odd_2 = sum(registers, [(0.5, d[1]), (-2.5, d[3]), (2.0, d[5])]);
+        let even_half = sum(registers, [(4.0, d[2]), (-5.0, d[4]), (1.0, d[6])]);
+        let odd_half = sum(registers, [(2.0, d[1]), (-2.5, d[3]), (0.5, d[5])]);
+        let [plus_1, minus_1] = plus_minus(registers, even_1, odd_1);
+        let [plus_2, minus_2] = plus_minus(registers, even_2, odd_2);
+        let [plus_half, minus_half] = plus_minus(registers, even_half, odd_half);
+        let zero = sum(registers, [(-1.0, d[0]), (5.25, d[2]), (-5.25, d[4]), (1.0, d[6])]);
+        let infinity = sum(registers, [(-1.0, d[1]), (5.25, d[3]), (-5.25, d[5]), (1.0, d[7])]);
         [zero, plus_1, minus_1, plus_2, minus_2, plus_half, minus_half, infinity]
     }
 
     #[inline(always)]
-    fn output(m: [Vector; 8]) -> [Vector; TILE] {
-        let [even_1, odd_1] = plus_minus(m[1], m[2]);
-        let [even_2, odd_2] = plus_minus(m[3], m[4]);
-        let [even_half, odd_half] = plus_minus(m[5], m[6]);
+    fn output<R: Registers>(registers: R, m: [R::Vector; 8]) -> [R::Vector; TILE] {
+        let [even_1, odd_1] = plus_minus(registers, m[1], m[2]);
+        let [even_2, odd_2] = plus_minus(registers, m[3], m[4]);
+        let [even_half, odd_half] = plus_minus(registers, m[5], m[6]);
         [
-            sum([(1.0, m[0]), (1.0, even_1), (1.0, even_2), (1.0, even_half)]),
-            sum([(1.0, odd_1), (2.0, odd_2), (0.5, odd_half)]),
-            sum([(1.0, even_1), (4.0, even_2), (0.25, even_half)]),
-            sum([(1.0, m[7]), (1.0, odd_1), (8.0, odd_2), (0.125, odd_half)]),
+            sum(registers, [(1.0, m[0]), (1.0, even_1), (1.0, even_2), (1.0, even_half)]),
+            sum(registers, [(1.0, odd_1), (2.0, odd_2), (0.5, odd_half)]),
+            sum(registers, [(1.0, even_1), (4.0, even_2), (0.25, even_half)]),
+            sum(registers, [(1.0, m[7]), (1.0, odd_1), (8.0, odd_2), (0.125, odd_half)]),
         ]
     }
 }
 
 /// F(4, 3), with the points 0, ±1, ±2 and ∞.
 #[derive(Debug)]
-pub(in crate::model) struct OfThree;
+pub(super) struct OfThree;
 
 impl Filtering<6, 3> for OfThree {
     const FILTER: [[f32; 3]; 6] = [
@@ -80,44 +79,46 @@ impl Filtering<6, 3> for OfThree {
     ];
 
     #[inline(always)]
-    fn input(d: [Vector; 6]) -> [Vector; 6] {
-        let even_1 = sum([(1.0, d[4]), (-4.0, d[2])]);
-        let odd_1 = sum([(1.0, d[3]), (-4.0, d[1])]);
-        let even_2 = sum([(1.0, d[4]), (-1.0, d[2])]);
-        let odd_2 = sum([(2.0, d[3]), (-2.0, d[1])]);
+    fn input<R: Registers>(registers: R, d: [R::Vector; 6]) -> [R::Vector; 6] {
+        let even_1 = sum(registers, [(1.0, d[4]), (-4.0, d[2])]);
+        let odd_1 = sum(registers, [(1.0, d[3]), (-4.0, d[1])]);
+        let even_2 = sum(registers, [(1.0, d[4]), (-1.0, d[2])]);
+        let odd_2 = sum(registers, [(2.0, d[3]), (-2.0, d[1])]);
         let ([plus_1, minus_1], [plus_2, minus_2]) =
-            (plus_minus(even_1, odd_1), plus_minus(even_2, odd_2));
-        let zero = sum([(4.0, d[0]), (-5.0, d[2]), (1.0, d[4])]);
-        let infinity = sum([(4.0, d[1]), (-5.0, d[3]), (1.0, d[5])]);
+            (plus_minus(registers, even_1, odd_1), plus_minus(registers, even_2, odd_2));
+        let zero = sum(registers, [(4.0, d[0]), (-5.0, d[2]), (1.0, d[4])]);
+        let infinity = sum(registers, [(4.0, d[1]), (-5.0, d[3]), (1.0, d[5])]);
         [zero, plus_1, minus_1, plus_2, minus_2, infinity]
     }
 
     #[inline(always)]
-    fn output(m: [Vector; 6]) -> [Vector; TILE] {
-        let [even_1, odd_1] = plus_minus(m[1], m[2]);
-        let [even_2, odd_2] = plus_minus(m[3], m[4]);
+    fn output<R: Registers>(registers: R, m: [R::Vector; 6]) -> [R::Vector; TILE] {
+        let [even_1, odd_1] = plus_minus(registers, m[1], m[2]);
+        let [even_2, odd_2] = plus_minus(registers, m[3], m[4]);
         [
-            sum([(1.0, m[0]), (1.0, even_1), (1.0, even_2)]),
-            sum([(1.0, odd_1), (2.0, odd_2)]),
-            sum([(1.0, even_1), (4.0, even_2)]),
-            sum([(1.0, m[5]), (1.0, odd_1), (8.0, odd_2)]),
+            sum(registers, [(1.0, m[0]), (1.0, even_1), (1.0, even_2)]),
+            sum(registers, [(1.0, odd_1), (2.0, odd_2)]),
+            sum(registers, [(1.0, even_1), (4.0, even_2)]),
+            sum(registers, [(1.0, m[5]), (1.0, odd_1), (8.0, odd_2)]),
         ]
     }
 }
 
 /// `a + b` and `a - b`.
 #[inline(always)]
-fn plus_minus(a: Vector, b: Vector) -> [Vector; 2] {
-    [sum([(1.0, a), (1.0, b)]), sum([(1.0, a), (-1.0, b)])]
+fn plus_minus<R: Registers>(registers: R, a: R::Vector, b: R::Vector) -> [R::Vector; 2] {
+    [sum(registers, [(1.0, a), (1.0, b)]), sum(registers, [(1.0, a), (-1.0, b)])]
 }
 
 /// The sum of vectors, each times its factor.
 #[inline(always)]
-fn sum<const N: usize>(terms: [(f32, Vector); N]) -> Vector {
-    std::array::from_fn(|lane| {
-        let first = terms[0].0 * terms[0].1[lane];
-        terms[1..].iter().fold(first, |sum, (factor, vector)| factor.mul_add(vector[lane], sum))
-    })
+fn sum<R: Registers, const N: usize>(registers: R, terms: [(f32, R::Vector); N]) -> R::Vector {
+    let (factor, vector) = terms[0];
+    let mut sum = registers.multiply(registers.splat(factor), vector);
+    for (factor, vector) in &terms[1..] {
+        sum = registers.multiply_add(registers.splat(*factor), *vector, sum);
+    }
+    sum
 }
 
 /// G · g · Gᵀ of each filter g: `[REACH, REACH, …]` of `[KERNEL, KERNEL, …]`.
@@ -145,11 +146,4 @@ pub(super) fn transformed<F: Filtering<REACH, KERNEL>, const REACH: usize, const
         }
     }
     points
-}
-
-#[inline(always)]
-pub(super) fn transposed<const ROWS: usize, const COLUMNS: usize>(
-    matrix: [[Vector; COLUMNS]; ROWS],
-) -> [[Vector; ROWS]; COLUMNS] {
-    std::array::from_fn(|column| std::array::from_fn(|row| matrix[row][column]))
 }

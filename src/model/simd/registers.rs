@@ -1,0 +1,196 @@
+//! Vector registers of a processor, and what is done with them.
+//!
+//! What is written for [`Registers`] is inlined into one function that is compiled for them, by
+//! [`Registers::call`]. So it consists of functions that are `#[inline(always)]`, has such closures
+//! only, and no iterator adaptors, of which some are not inlined.
+
+#![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
+
+use std::arch::x86_64::{
+    __cpuid_count, __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
+    _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps, CpuidResult,
+};
+use std::fmt::Debug;
+
+/// A kind of registers. Only who has seen that the processor has them, has a value of it.
+pub(super) trait Registers: Debug + Copy + Send + Sync + 'static {
+    /// Values of f32, as many as a register holds.
+    type Vector: Copy;
+    const LANES: usize;
+    /// Rows of a product that are computed at a time: with two registers for each, two for the weights,
+    /// and one for a value of the row, about as many as there are registers.
+    const ROWS: usize;
+
+    /// Runs `work`, compiled for these registers.
+    fn call<T>(self, work: impl FnOnce() -> T) -> T;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    /// The first values.
+    fn load(self, values: &[f32]) -> Self::Vector;
+    /// Writes the first values.
+    fn store(self, vector: Self::Vector, values: &mut [f32]);
+    fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`.
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger ones. Where one is not a number, `b`.
+    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+/// The widest registers that this processor has.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Available {
+    Avx2(Avx2),
+    Avx512(Avx512),
+}
+
+impl Available {
+    pub(super) fn detect() -> Option<Self> {
+        let wide = Avx512::detect().map(Self::Avx512);
+        wide.or_else(|| Avx2::detect().map(Self::Avx2))
+    }
+
+    pub(super) fn lanes(self) -> usize {
+        match self {
+            Self::Avx2(_) => Avx2::LANES,
+            Self::Avx512(_) => Avx512::LANES,
+        }
+    }
+
+    /// See [`panel_of`].
+    pub(super) fn panel(self) -> usize {
+        match self {
+            Self::Avx2(_) => panel_of::<Avx2>(),
+            Self::Avx512(_) => panel_of::<Avx512>(),
+        }
+    }
+}
+
+/// Filters come in panels of so many: two registers.
+pub(super) const fn panel_of<R: Registers>() -> usize {
+    2 * R::LANES
+}
+
+/// Whether this processor multiplies tiles of bf16 (AMX), sixteen times as many values at once as of f32.
+pub(in crate::model) fn has_tiles() -> bool {
+    const AMX_BF16: u32 = 1 << 22;
+    // Later versions of Rust have it as a safe function.
+    let identify: unsafe fn(u32, u32) -> CpuidResult = __cpuid_count;
+    // SAFETY: processors with AVX-512 have the instruction, and tell of seven leaves and more. See
+    // "CPUID" in the Intel 64 and IA-32 Architectures Software Developer's Manual.
+    Avx512::detect().is_some() && unsafe { identify(7, 0) }.edx & AMX_BF16 != 0
+}
+
+/// Sixteen registers of eight values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        found.then_some(Self(()))
+    }
+}
+
+// SAFETY of all of it: there is a value, so the processor has them, see `detect`; pointers are those of
+// slices that are long enough, and their values may lie anywhere.
+impl Registers for Avx2 {
+    type Vector = __m256;
+    const LANES: usize = 8;
+    const ROWS: usize = 6;
+
+    #[inline(always)]
+    fn call<T>(self, work: impl FnOnce() -> T) -> T {
+        #[target_feature(enable = "avx2,fma")]
+        fn compiled<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        unsafe { compiled(work) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32]) -> __m256 {
+        unsafe { _mm256_loadu_ps(values[..Self::LANES].as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, vector: __m256, values: &mut [f32]) {
+        unsafe { _mm256_storeu_ps(values[..Self::LANES].as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(a, b) }
+    }
+}
+
+/// Thirty-two registers of sixteen values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+}
+
+// SAFETY: as above.
+impl Registers for Avx512 {
+    type Vector = __m512;
+    const LANES: usize = 16;
+    const ROWS: usize = 12;
+
+    #[inline(always)]
+    fn call<T>(self, work: impl FnOnce() -> T) -> T {
+        #[target_feature(enable = "avx512f")]
+        fn compiled<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        unsafe { compiled(work) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    fn load(self, values: &[f32]) -> __m512 {
+        unsafe { _mm512_loadu_ps(values[..Self::LANES].as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, vector: __m512, values: &mut [f32]) {
+        unsafe { _mm512_storeu_ps(values[..Self::LANES].as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+}
