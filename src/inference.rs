@@ -10,25 +10,44 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::thread;
 
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, EnterGuard, Handle};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::model::Team;
-use crate::workers::Workers;
 
-/// A handle of the thread, which ends when the last one is dropped.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A handle of the thread, which ends when the last one is dropped, after the jobs that it has.
 #[derive(Debug, Clone)]
 pub struct Inference {
-    worker: Arc<Workers>,
+    jobs: mpsc::UnboundedSender<Job>,
+    runtime: Handle,
     threads: NonZeroUsize,
 }
 
 impl Inference {
     /// `threads` is how many libtorch may use.
     pub fn start(threads: NonZeroUsize) -> io::Result<Self> {
-        Ok(Self { worker: Arc::new(Workers::start("inference", NonZeroUsize::MIN)?), threads })
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let handle = runtime.handle().clone();
+        let work = async move {
+            while let Some(job) = queue.recv().await {
+                job();
+            }
+        };
+        thread::Builder::new()
+            .name("inference".to_owned())
+            .spawn(move || runtime.block_on(work))?;
+        Ok(Self { jobs, runtime: handle, threads })
+    }
+
+    /// While the guard lives, what the calling thread spawns is run on this thread, between jobs. Who
+    /// gives out jobs does so from here, so that nobody else has to wake up for it.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
 
     /// Lets `team` run what the calling thread, a job's, asks of libtorch from now on.
@@ -51,12 +70,14 @@ impl Inference {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> oneshot::Receiver<thread::Result<T>> {
         let (answer, reply) = oneshot::channel();
-        self.worker.run(move || {
+        let job = move || {
             if !answer.is_closed() {
                 // Who waits hears of a panic. May have gone meanwhile.
                 let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
             }
-        });
+        };
+        // If the thread has ended, so will the wait for the reply.
+        let _ = self.jobs.send(Box::new(job));
         reply
     }
 }
@@ -77,13 +98,13 @@ mod tests {
     async fn jobs_run_on_one_thread_and_a_panic_ends_only_its_own() {
         let inference = Inference::start(NonZeroUsize::MIN).expect("a thread");
         let name = || thread::current().name().map(str::to_owned);
-        assert_eq!(inference.run(name).await.as_deref(), Some("inference-0"));
+        assert_eq!(inference.run(name).await.as_deref(), Some("inference"));
         let waiting = inference.clone();
         let panicked = thread::Builder::new()
             .spawn(move || waiting.wait_for(|| panic!("as ordered")))
             .expect("a thread");
         let panic = panicked.join().expect_err("a panic");
         assert_eq!(panic.downcast_ref(), Some(&"as ordered"));
-        assert_eq!(inference.run(name).await.as_deref(), Some("inference-0"));
+        assert_eq!(inference.run(name).await.as_deref(), Some("inference"));
     }
 }

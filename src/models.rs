@@ -67,7 +67,10 @@ impl Loader {
         let health = engine.health();
         let statistics = Arc::<Statistics>::default();
         let observer = Arc::new((metrics, Arc::clone(&statistics)));
-        let batcher = Batcher::spawn(Arc::new(engine), batching, observer);
+        let batcher = {
+            let _there = self.inference.enter();
+            Batcher::spawn(Arc::new(engine), batching, observer)
+        };
         Ok(ServedModel { info, batcher, health, statistics })
     }
 

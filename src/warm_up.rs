@@ -28,9 +28,12 @@ const LONGEST_RUN: Duration = Duration::from_millis(250);
 /// How often a batch is timed. The least time counts: whatever else the machine does only adds to it.
 const TRIALS: usize = 4;
 
+/// How often one thread and all together are timed by turns, to find out who is faster.
+const TURNS: usize = 4;
+
 /// Times that one thread has to be faster. What else happens while models are loaded delays many threads
-/// more than one.
-const CLEARLY: f64 = 1.1;
+/// more than one, and between requests, which find all caches cold, one loses more than many.
+const CLEARLY: f64 = 1.3;
 
 /// A batch that will take longer is timed once, and left to all threads.
 const SMALL: Duration = Duration::from_millis(20);
@@ -79,6 +82,13 @@ impl BatchSizes {
             next = larger(size, found.took, max);
             warm.push(found);
         }
+        // Now, when the heap has grown as far as it will: before, memory takes part of the time.
+        for warm in &mut warm {
+            match by_one(*warm, &mut run)? {
+                Some(by_one) => *warm = by_one,
+                None => break,
+            }
+        }
         let firsts = firsts(&warm);
         Ok(Self { warm, firsts })
     }
@@ -100,28 +110,41 @@ impl BatchSizes {
     }
 }
 
-/// Finds out who runs batches of `size`; `smaller` are those before. What is too much for one thread
-/// stays so.
+/// Warms batches of `size` up for all threads; `smaller` are those before.
 fn warmed<E>(
     size: NonZeroUsize,
     smaller: Option<&Warm>,
     run: &mut impl FnMut(usize, Team, usize) -> Result<Duration, E>,
 ) -> Result<Warm, E> {
-    let mut run = |team, times| run(size.get(), team, times);
-    // The first run makes the kernels, which depend on the number of threads, too.
-    let first = run(Team::All, 1)?;
+    // The first run makes the kernels.
+    let first = run(size.get(), Team::All, 1)?;
     let is_small = match smaller {
         Some(smaller) => 2 * smaller.took <= SMALL,
         None => first <= WITH_KERNELS,
     };
-    let took = run(Team::All, if is_small { TRIALS } else { 1 })?;
-    let all = Warm { size, team: Team::All, took };
-    if !is_small || smaller.is_some_and(|smaller| smaller.team == Team::All) {
-        return Ok(all);
+    let took = run(size.get(), Team::All, if is_small { TRIALS } else { 1 })?;
+    Ok(Warm { size, team: Team::All, took })
+}
+
+/// The same with one thread, if that is clearly faster. What is too much for it stays so with larger
+/// batches.
+fn by_one<E>(
+    all: Warm,
+    run: &mut impl FnMut(usize, Team, usize) -> Result<Duration, E>,
+) -> Result<Option<Warm>, E> {
+    if all.took > SMALL {
+        return Ok(None);
     }
-    run(Team::One, 1)?;
-    let one = Warm { size, team: Team::One, took: run(Team::One, TRIALS)? };
-    Ok(if one.took.mul_f64(CLEARLY) < all.took { one } else { all })
+    let size = all.size.get();
+    // It has kernels of its own.
+    run(size, Team::One, 1)?;
+    let (mut by_one, mut by_all) = (Duration::MAX, all.took);
+    for _ in 0..TURNS {
+        by_all = by_all.min(run(size, Team::All, TRIALS)?);
+        by_one = by_one.min(run(size, Team::One, TRIALS)?);
+    }
+    let is_faster = by_one.mul_f64(CLEARLY) < by_all;
+    Ok(is_faster.then_some(Warm { team: Team::One, took: by_one, ..all }))
 }
 
 /// See [`BatchSizes::firsts`]: the largest size that fits, or the next to be filled up, if that takes
@@ -228,9 +251,9 @@ mod tests {
 
     #[test]
     fn small_batches_are_left_to_one_thread() {
-        // Together they take 100 µs longer to begin.
+        // Together they take 150 µs longer to begin.
         let run = |size: usize, team, _| {
-            let (begin, threads) = if team == Team::One { (0, 1) } else { (100, 2) };
+            let (begin, threads) = if team == Team::One { (0, 1) } else { (150, 2) };
             Ok::<_, Infallible>(Duration::from_micros(begin + 70 * size as u64 / threads))
         };
         let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(8).expect("not zero"), run);

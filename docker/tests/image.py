@@ -86,7 +86,7 @@ def check_threads(host, cpus):
     expect(len(keepers) == len(models), f"{len(models)} keep a network")
     # Helpers bear the name of the thread that they help. libtorch sizes a second pool along with the
     # first, for operators that no network here has: all but one of its threads are there, and sleep.
-    inferring, most = names.count("inference-0"), 2 * infer - 1
+    inferring, most = names.count("inference"), 2 * infer - 1
     expect(1 <= inferring <= most, f"{inferring} threads infer, {most} at most")
 
 

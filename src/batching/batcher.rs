@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::collector::collect;
 use super::observer::{Dropped, Observer};
-use super::queue::{Queue, QueueStats};
+use super::queue::{Place, Queue, QueueStats};
 use super::{BytesPermit, Engine, Reply};
 
 /// How requests are batched.
@@ -78,17 +78,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
     /// Dropping the future before it is ready withdraws the job: if it still waits, it is never
     /// computed, and its memory is given back at once.
     pub async fn submit(&self, job: Job<I>) -> Result<Reply<O>, SubmitError> {
+        self.enqueue(job)?.answer().await
+    }
+
+    /// The first half of [`submit`](Self::submit), for any thread.
+    pub fn enqueue(&self, job: Job<I>) -> Result<Pending<I, O>, SubmitError> {
         let deadline = job.deadline;
-        let mut place = self.inner.queue.push(job)?;
-        match timeout_at(deadline, &mut place.reply).await {
-            Ok(Ok(answer)) => answer,
-            // The collector let go of the job without an answer: it panicked.
-            Ok(Err(_)) => Err(SubmitError::Failed),
-            Err(_) => {
-                place.left_because = Dropped::Deadline;
-                Err(SubmitError::DeadlineExceeded)
-            }
-        }
+        Ok(Pending { place: self.inner.queue.push(job)?, deadline })
     }
 
     /// When to send a client back that is refused now: the batches ahead times the measured
@@ -116,6 +112,27 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
     /// job has been answered.
     pub async fn closed(&self) {
         self.inner.tasks.wait().await;
+    }
+}
+
+/// A job that is queued. Dropping it withdraws the job, as with [`Batcher::submit`].
+pub struct Pending<I, O> {
+    place: Place<I, O>,
+    deadline: Instant,
+}
+
+impl<I, O> Pending<I, O> {
+    /// The second half of [`Batcher::submit`].
+    pub async fn answer(mut self) -> Result<Reply<O>, SubmitError> {
+        match timeout_at(self.deadline, &mut self.place.reply).await {
+            Ok(Ok(answer)) => answer,
+            // The collector let go of the job without an answer: it panicked.
+            Ok(Err(_)) => Err(SubmitError::Failed),
+            Err(_) => {
+                self.place.left_because = Dropped::Deadline;
+                Err(SubmitError::DeadlineExceeded)
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admission::{BudgetExceeded, BytesPermit, MemoryBudget};
-pub use batcher::{BatchConfig, Batcher, Job, SubmitError};
+pub use batcher::{BatchConfig, Batcher, Job, Pending, SubmitError};
 pub(crate) use collector::panic_message;
 pub use observer::{Dropped, Observer};
 pub use queue::QueueStats;

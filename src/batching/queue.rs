@@ -73,7 +73,7 @@ impl<I, O> Queue<I, O> {
     }
 
     /// Queues the job, or refuses it.
-    pub(super) fn push(&self, job: Job<I>) -> Result<Place<'_, I, O>, SubmitError> {
+    pub(super) fn push(self: &Arc<Self>, job: Job<I>) -> Result<Place<I, O>, SubmitError> {
         let arrived = Instant::now();
         let mut state = self.state();
         if state.closed {
@@ -95,7 +95,8 @@ impl<I, O> Queue<I, O> {
         state.waiting.insert(number, waiting);
         drop(state);
         self.changed.notify_one();
-        Ok(Place { queue: self, number, left_because: Dropped::ClientGone, reply })
+        let queue = Arc::clone(self);
+        Ok(Place { queue, number, left_because: Dropped::ClientGone, reply })
     }
 
     /// Waits for jobs and takes those of the next batch; none when closed and empty.
@@ -238,14 +239,14 @@ fn times(duration: Duration, count: usize) -> Duration {
 }
 
 /// A submitter's place in the queue. Dropping it takes the job out, if it still waits.
-pub(super) struct Place<'a, I, O> {
-    queue: &'a Queue<I, O>,
+pub(super) struct Place<I, O> {
+    queue: Arc<Queue<I, O>>,
     number: u64,
     pub(super) left_because: Dropped,
     pub(super) reply: oneshot::Receiver<Answer<O>>,
 }
 
-impl<I, O> Drop for Place<'_, I, O> {
+impl<I, O> Drop for Place<I, O> {
     fn drop(&mut self) {
         // Bound, so that the input is freed after the lock.
         let left = self.queue.state().waiting.remove(&self.number);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
-use super::decode::Decoded;
+use super::decode::Queued;
 use super::pool::Done;
 use super::{Classification, Picture, ServedModel, Service, ServiceError, Ticket, Timings, stages};
-use crate::batching::{BytesPermit, Job, Reply};
+use crate::batching::{BytesPermit, Job, Reply, SubmitError};
 use crate::model::{Prediction, Sample};
 
 impl Service {
@@ -21,8 +21,8 @@ impl Service {
         picture: Picture,
     ) -> Result<Classification, ServiceError> {
         let work = async {
-            let decoded = self.decode(ticket, model, picture).await?;
-            self.answer(ticket, model, decoded).await
+            let queued = self.decode(ticket, model, picture).await?;
+            Self::answer(ticket, model, queued).await
         };
         self.observed(ticket, model, work).await
     }
@@ -40,9 +40,9 @@ impl Service {
         let decoders = &Semaphore::new(self.config.decode_threads.get());
         let one = async |picture| {
             let turn = decoders.acquire().await;
-            let decoded = self.decode(ticket, model, picture).await?;
+            let queued = self.decode(ticket, model, picture).await?;
             drop(turn);
-            self.answer(ticket, model, decoded).await
+            Self::answer(ticket, model, queued).await
         };
         let one = |picture| self.observed(ticket, model, one(picture));
         join_all(pictures.into_iter().map(one)).await
@@ -69,7 +69,10 @@ impl Service {
         input: Sample,
         permit: BytesPermit,
     ) -> Result<Reply<Prediction>, ServiceError> {
-        let outcome = self.submit(ticket, model, input, permit).await;
+        let queued = Instant::now();
+        let reply = model.batcher.submit(Job { input, deadline: ticket.deadline(), permit }).await;
+        stages::of_engine(ticket, queued, &reply);
+        let outcome = checked(model, reply);
         let timings = outcome.as_ref().ok().map(|reply| Timings {
             decode: Duration::ZERO,
             queue: reply.queue,
@@ -79,53 +82,35 @@ impl Service {
         outcome
     }
 
-    async fn submit(
-        &self,
-        ticket: &Ticket,
-        model: &ServedModel,
-        input: Sample,
-        permit: BytesPermit,
-    ) -> Result<Reply<Prediction>, ServiceError> {
-        let job = Job { input, deadline: ticket.deadline(), permit };
-        let queued = Instant::now();
-        let reply = model.batcher.submit(job).await;
-        stages::of_engine(ticket, queued, &reply);
-        let reply = reply?;
-        let probabilities = &reply.output.probabilities;
-        let finite = probabilities.iter().all(|probability| probability.is_finite());
-        if probabilities.len() != model.info.labels.len() || !finite {
-            tracing::error!(
-                model = model.info.name,
-                outputs = probabilities.len(),
-                "the network's answer is not one finite probability per class"
-            );
-            return Err(ServiceError::InferenceFailed);
-        }
-        Ok(reply)
-    }
-
+    /// Decodes a picture and queues it for its network.
     async fn decode(
         &self,
         ticket: &Ticket,
         model: &Arc<ServedModel>,
         picture: Picture,
-    ) -> Result<Done<Decoded>, ServiceError> {
-        let decoder = self.decoder(model);
-        let job = move || decoder.decode(&picture);
+    ) -> Result<Done<Queued>, ServiceError> {
+        let (decoder, deadline) = (self.decoder(model), ticket.deadline());
+        let job = move || decoder.queue(&picture, deadline);
         let queued = Instant::now();
-        let Done { value, waited, ran } = self.pool.run(ticket.deadline(), job).await?;
-        stages::of_decoding(ticket, queued + waited, (ran, &value));
+        let Done { value, waited, ran } = self.pool.run(deadline, job).await?;
+        let begun = queued + waited;
+        let took = value.as_ref().map_or(ran, |picture: &Queued| picture.at.duration_since(begun));
+        stages::of_decoding(ticket, begun, (took, &value));
         Ok(Done { value: value?, waited, ran })
     }
 
     async fn answer(
-        &self,
         ticket: &Ticket,
         model: &ServedModel,
-        Done { value: decoded, waited, ran }: Done<Decoded>,
+        Done { value: queued, waited, ran }: Done<Queued>,
     ) -> Result<Classification, ServiceError> {
-        let Decoded { header, region, warnings, sample, permit } = decoded;
-        let reply = self.submit(ticket, model, sample, permit).await?;
+        let Queued { header, region, warnings, at, pending } = queued;
+        let reply = match pending {
+            Ok(pending) => pending.answer().await,
+            Err(refusal) => Err(refusal),
+        };
+        stages::of_engine(ticket, at, &reply);
+        let reply = checked(model, reply)?;
         Ok(Classification {
             prediction: reply.output,
             header,
@@ -139,4 +124,23 @@ impl Service {
             batch_size: reply.batch_size,
         })
     }
+}
+
+/// The reply, if it is what a network may say.
+fn checked(
+    model: &ServedModel,
+    reply: Result<Reply<Prediction>, SubmitError>,
+) -> Result<Reply<Prediction>, ServiceError> {
+    let reply = reply?;
+    let probabilities = &reply.output.probabilities;
+    let finite = probabilities.iter().all(|probability| probability.is_finite());
+    if probabilities.len() != model.info.labels.len() || !finite {
+        tracing::error!(
+            model = model.info.name,
+            outputs = probabilities.len(),
+            "the network's answer is not one finite probability per class"
+        );
+        return Err(ServiceError::InferenceFailed);
+    }
+    Ok(reply)
 }

@@ -1,13 +1,13 @@
-//! From the bytes of a picture to a sample for its network; runs on a decoding thread.
+//! From the bytes of a picture to the queue of its network; runs on a decoding thread.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
 use super::{Picture, ServedModel, ServiceError};
-use crate::batching::{BudgetExceeded, BytesPermit, MemoryBudget};
-use crate::model::{Pixels, Sample};
+use crate::batching::{BudgetExceeded, BytesPermit, Job, MemoryBudget, Pending, SubmitError};
+use crate::model::{Pixels, Prediction, Sample};
 use crate::preprocess::{Header, Prepared, Region, Warning, prepare, view};
 
 /// Bytes for each pixel of a view: three of its own, a number that is painted, and the file that is
@@ -22,18 +22,41 @@ pub(super) struct Decoder {
     pub(super) retry_after: Duration,
 }
 
-/// A picture ready for its network.
-pub(super) struct Decoded {
+/// A picture that waits for its network.
+pub(super) struct Queued {
     pub(super) header: Header,
     pub(super) region: Region,
     pub(super) warnings: Vec<Warning>,
-    pub(super) sample: Sample,
+    /// Since when.
+    pub(super) at: Instant,
+    pub(super) pending: Result<Pending<Sample, Prediction>, SubmitError>,
+}
+
+/// A picture ready for its network.
+struct Decoded {
+    header: Header,
+    region: Region,
+    warnings: Vec<Warning>,
+    sample: Sample,
     /// The memory that the sample takes.
-    pub(super) permit: BytesPermit,
+    permit: BytesPermit,
 }
 
 impl Decoder {
-    pub(super) fn decode(&self, picture: &Picture) -> Result<Decoded, ServiceError> {
+    /// Decodes a picture and hands it to its network, from the thread that this runs on: the request
+    /// need not wake up for it.
+    pub(super) fn queue(
+        &self,
+        picture: &Picture,
+        deadline: tokio::time::Instant,
+    ) -> Result<Queued, ServiceError> {
+        let Decoded { header, region, warnings, sample, permit } = self.decode(picture)?;
+        let at = Instant::now();
+        let pending = self.model.batcher.enqueue(Job { input: sample, deadline, permit });
+        Ok(Queued { header, region, warnings, at, pending })
+    }
+
+    fn decode(&self, picture: &Picture) -> Result<Decoded, ServiceError> {
         let header = Header::read(&picture.bytes, self.max_pixels)?;
         let spec = &self.model.info.input;
         let sample_bytes = spec.bytes() as u64;

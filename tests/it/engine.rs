@@ -94,7 +94,7 @@ fn numbers(answers: Answers) -> Vec<u32> {
 async fn the_network_runs_on_the_thread_for_inference() {
     let engine = start(|_| Ok(())).await;
     let answers = run(&engine, &[Answer, Answer]).await.expect("answers");
-    assert_eq!(answers, vec![(1, "inference-0".to_owned()); 2]);
+    assert_eq!(answers, vec![(1, "inference".to_owned()); 2]);
     assert_eq!(*engine.health().borrow(), Health::Ready);
 }
 
