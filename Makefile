@@ -12,7 +12,7 @@ FUZZ_TIME ?= 600
 help:
 	@echo "make run             fetch libtorch, build, and serve the shipped models on $(LISTEN)"
 	@echo "make test            run all tests"
-	@echo "make bench           measure speed against what this machine allows (minutes for each model)"
+	@echo "make bench           measure speed against what this machine allows, and a Python server (PEER=no: without)"
 	@echo "make soak            ten minutes of mixed traffic at the binary (DURATION=60 for less)"
 	@echo "make fuzz            fuzz pictures, uploads and manifests, FUZZ_TIME=600 seconds each"
 	@echo "make contract        ask what the description allows and forbids (schemathesis)"
@@ -35,9 +35,10 @@ build: setup
 test: setup
 	$(CARGO) test --release --locked
 
-# Progress goes to the terminal, the tables to bench.md as well.
+# Progress goes to the terminal, the tables to bench.md as well. PEER=no leaves out the Python server,
+# which is 3 GB to download.
 bench: build
-	target/release/nin-serve bench | tee bench.md
+	PYTHON=$(PYTHON) scripts/bench.sh | tee bench.md
 
 soak: build
 	$(PYTHON) scripts/soak --duration $(DURATION)

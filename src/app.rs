@@ -26,6 +26,8 @@ use crate::traces::Traces;
 
 /// How long a collector may take for the last traces.
 const LAST_TRACES: Duration = Duration::from_secs(3);
+/// Why not all that was accepted is answered.
+const ABORTED: &str = "aborted by a second signal";
 
 /// Everything but the port: what turns pictures into answers.
 pub struct Backend {
@@ -180,9 +182,10 @@ impl App {
         tokio::select! {
             // In this order: an abort also ends the server, which must not pass for a clean end.
             biased;
-            () = shutdown.aborted() => bail!("aborted by a second signal"),
+            () = shutdown.aborted() => bail!(ABORTED),
             () = leave => bail!("--drain-timeout passed with {} requests unanswered", service.in_flight()),
-            () = serve => {}
+            // Nor if it came while `serve` was looked at.
+            () = serve => ensure!(!shutdown.has_aborted(), ABORTED),
         }
         // Nothing is left to do but for tasks that wait for what will not come.
         shutdown.abort();

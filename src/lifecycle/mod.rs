@@ -62,6 +62,10 @@ impl Shutdown {
         self.failed.load(Ordering::Relaxed)
     }
 
+    pub fn has_aborted(&self) -> bool {
+        self.hard.is_cancelled()
+    }
+
     pub async fn begun(&self) {
         self.soft.cancelled().await;
     }

@@ -143,6 +143,32 @@ fn the_authors_caffe_file_agrees_with_pytorch() {
 }
 
 #[test]
+fn a_batch_in_parts_answers_as_its_pictures_do_alone() {
+    let (architecture, weights) =
+        (Preset::NinCifar.architecture(CLASSES), weights(Preset::NinCifar));
+    let input = generated(1, &[37, 3, 32, 32], 2.0);
+    let pictures: Vec<_> = (0..37).map(|place| input.narrow(0, place, 1)).collect();
+    // Rounding of bf16 depends on the kernel, which depends on the size of the batch.
+    for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.02)] {
+        if !precision.is_native() {
+            continue;
+        }
+        let network = Network::new(&architecture, &weights, size(Preset::NinCifar), precision);
+        let network = network.expect("network");
+        tch::set_num_threads(3);
+        let together = network.forward(&input).expect("forward pass");
+        assert_eq!(tch::get_num_threads(), 3);
+        let alone = pictures.iter().map(|picture| network.forward(picture).expect("forward pass"));
+        let alone: Vec<_> = alone.map(|scores| scores.probabilities).collect();
+        let difference = (&together.probabilities - Tensor::cat(&alone, 0)).abs().max();
+        let difference = difference.double_value(&[]);
+        assert!(difference <= tolerance, "{precision}: {difference}");
+        assert_eq!(together.maps.size()[..2], [37, 10]);
+        assert_eq!(together.logits.size(), [37, 10]);
+    }
+}
+
+#[test]
 fn a_batch_that_is_filled_up_answers_for_its_own_pictures() {
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/nin-mnist");
     let folder = ModelFolder::load(models.as_ref()).expect("a shipped model");
