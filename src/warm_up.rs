@@ -28,8 +28,10 @@ const LONGEST_RUN: Duration = Duration::from_millis(250);
 /// How often a batch is timed. The least time counts: whatever else the machine does only adds to it.
 const TRIALS: usize = 4;
 
-/// How often one thread and all together are timed by turns, to find out who is faster.
+/// How often one thread and all together are timed by turns, to find out who is faster; fewer times where
+/// it would take longer than this.
 const TURNS: usize = 4;
+const TIME_FOR_TURNS: Duration = Duration::from_millis(40);
 
 /// Times that one thread has to be faster. What else happens while models are loaded delays many threads
 /// more than one, and between requests, which find all caches cold, one loses more than many.
@@ -139,7 +141,9 @@ fn by_one<E>(
     // It has kernels of its own.
     run(size, Team::One, 1)?;
     let (mut by_one, mut by_all) = (Duration::MAX, all.took);
-    for _ in 0..TURNS {
+    let turn = 2 * TRIALS as u32 * all.took;
+    let turns = TIME_FOR_TURNS.div_duration_f64(turn) as usize;
+    for _ in 0..turns.clamp(1, TURNS) {
         by_all = by_all.min(run(size, Team::All, TRIALS)?);
         by_one = by_one.min(run(size, Team::One, TRIALS)?);
     }
