@@ -2,7 +2,7 @@
 //!
 //! What is written for [`Registers`] is inlined into one function that is compiled for them, by
 //! [`Registers::call`]. So it consists of functions that are `#[inline(always)]`, has such closures
-//! only, and no iterator adaptors, of which some are not inlined.
+//! only, and none for `map` or `from_fn`, which are not always inlined themselves.
 
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
