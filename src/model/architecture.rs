@@ -261,7 +261,7 @@ fn conv_side(side: u32, kernel: u32, stride: u32, padding: u32) -> Option<u32> {
 
 impl Pool {
     /// Output side, rounded up. A last window that would start past the edge is left out.
-    fn side(self, side: u32) -> Option<u32> {
+    pub(super) fn side(self, side: u32) -> Option<u32> {
         let out = side.checked_sub(self.kernel)?.div_ceil(self.stride) + 1;
         Some(if (out - 1) * self.stride >= side { out - 1 } else { out })
     }

@@ -4,8 +4,8 @@ use super::architecture::{Architecture, ArchitectureError, Head, Layer, Pool};
 use super::convolution::Convolution;
 use super::fused::{Activation, Fused};
 use super::parts;
-use super::pooling::{average_pool, max_pool, max_pool_of_bits};
-use super::simd::{MlpConv, WinogradConv};
+use super::pooling::{average_pool, max_pool};
+use super::simd::{MlpConv, WinogradConv, max_pool_of_bits};
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 

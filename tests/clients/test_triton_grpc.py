@@ -7,7 +7,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from server import ADMIN, MODEL
+from server import ADMIN, MODEL, digit
 
 SAME = {"atol": 1e-4}
 
@@ -104,7 +104,9 @@ def test_errors(client, pictures):
     fails(
         "UNIMPLEMENTED", "", client.infer, MODEL, one, compression_algorithm="gzip"
     )
-    fails("DEADLINE_EXCEEDED", "", client.infer, MODEL, one, client_timeout=0.00001)
+    # Decoding these takes a hundred times as long as the client waits.
+    slow = [images([digit("8", side=3000)] * 8)]
+    fails("DEADLINE_EXCEEDED", "", client.infer, MODEL, slow, client_timeout=0.002)
 
 
 def test_repository_and_statistics(client, pictures):

@@ -1,15 +1,20 @@
 //! What tensors consist of.
 
+use std::fmt::Debug;
+
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::registers::Registers;
 
-/// The most values that a register holds.
-const WIDEST: usize = 16;
+/// Of a pixel.
+pub(super) const MOST_CHANNELS: usize = 1024;
 
 /// A number in memory, of which f32 is made to compute with.
-pub(super) trait Element: Copy + Send + Sync {
+pub(super) trait Element: Debug + Copy + Send + Sync + 'static {
     const KIND: Kind;
+    const ZERO: Self;
+    /// What lies beyond the edge of a picture.
+    const ZEROS: &[Self; MOST_CHANNELS];
     /// The first values.
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector;
     /// Writes the first values.
@@ -18,6 +23,8 @@ pub(super) trait Element: Copy + Send + Sync {
 
 impl Element for f32 {
     const KIND: Kind = Kind::Float;
+    const ZERO: Self = 0.0;
+    const ZEROS: &[Self; MOST_CHANNELS] = &[0.0; MOST_CHANNELS];
 
     #[inline(always)]
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector {
@@ -37,13 +44,19 @@ pub(super) struct Bf16(u16);
 
 impl Bf16 {
     #[inline(always)]
-    fn widened(self) -> f32 {
+    pub(super) fn widened(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    /// By their bits: the larger number, unless both are below zero.
+    #[inline(always)]
+    pub(super) fn larger_bits(self, other: Self) -> Self {
+        Self((self.0 as i16).max(other.0 as i16) as u16)
     }
 
     /// The nearest one, of two that are as near the even one.
     #[inline(always)]
-    fn rounded(value: f32) -> Self {
+    pub(super) fn rounded(value: f32) -> Self {
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
         Self(if value.is_nan() { 0x7fc0 } else { (rounded >> 16) as u16 })
@@ -52,23 +65,17 @@ impl Bf16 {
 
 impl Element for Bf16 {
     const KIND: Kind = Kind::BFloat16;
+    const ZERO: Self = Self(0);
+    const ZEROS: &[Self; MOST_CHANNELS] = &[Self(0); MOST_CHANNELS];
 
     #[inline(always)]
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector {
-        let mut wide = [0.0; WIDEST];
-        for (wide, value) in wide.iter_mut().zip(&values[..R::LANES]) {
-            *wide = value.widened();
-        }
-        registers.load(&wide)
+        registers.widen(values)
     }
 
     #[inline(always)]
     fn store<R: Registers>(registers: R, vector: R::Vector, values: &mut [Self]) {
-        let mut wide = [0.0; WIDEST];
-        registers.store(vector, &mut wide);
-        for (value, wide) in values[..R::LANES].iter_mut().zip(wide) {
-            *value = Self::rounded(wide);
-        }
+        registers.narrow(vector, values);
     }
 }
 

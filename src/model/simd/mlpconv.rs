@@ -4,164 +4,88 @@
 //! Here the same pixels go through all its layers before others do, so that what is between the layers
 //! stays in the caches. Each layer is a product of matrices, with a row for each pixel.
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
-use super::Epilogue;
-use super::elements::{values, values_mut};
-use super::product::{Rows, multiply, panels};
-use super::registers::{Available, Registers};
-use super::share::Work;
-use super::tiles::Grid;
+use super::block::Block;
+use super::multiplier::Pairs;
+use super::registers::{Available, Avx2, Avx512, has_tiles};
 use super::window::Window;
 use crate::model::fused::Activation;
 
-/// Output pixels that go through all layers together.
-const PIXELS_AT_ONCE: usize = 48;
 /// Convolutions of more channels are oneDNN's, unless they are 1×1: it is as fast then, and gathers
 /// nothing.
 const FEW_CHANNELS: usize = 4;
 
-/// Convolutions of which all but the first are 1×1.
+/// Convolutions of which all but the first are 1×1, in f32 or bf16.
 #[derive(Debug)]
-pub(in crate::model) struct MlpConv {
-    registers: Available,
-    window: Window,
-    layers: Vec<Layer>,
-}
+pub(in crate::model) struct MlpConv(Blocks);
 
-/// `filters` of `depth` weights each.
 #[derive(Debug)]
-struct Layer {
-    /// In panels.
-    weights: Vec<f32>,
-    epilogue: Epilogue,
-    depth: usize,
-    filters: usize,
-    /// Values from one pixel's outputs to the next one's: whole panels.
-    width: usize,
+enum Blocks {
+    Avx2(Block<Avx2>),
+    Avx512(Block<Avx512>),
+    Pairs(Block<Pairs>),
 }
 
 impl MlpConv {
     /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`. None where
     /// oneDNN's convolution is as fast.
     pub(in crate::model) fn new(
-        (weight, bias): (&Tensor, &Tensor),
+        values: (&Tensor, &Tensor),
         [stride, padding]: [i64; 2],
         activation: Activation,
     ) -> Result<Option<Self>, TchError> {
-        let (filters, channels, kernel, _) = weight.size4()?;
-        let [filters, channels, kernel] = [filters, channels, kernel].map(|n| n as usize);
-        let [stride, padding] = [stride, padding].map(|n| n as usize);
+        let (_, channels, kernel, _) = values.0.size4()?;
+        let [channels, kernel, stride, padding] =
+            [channels, kernel, stride, padding].map(|n| n as usize);
         let window = Window { channels, kernel, stride, padding };
-        let Some(registers) = Available::detect() else { return Ok(None) };
         if channels > FEW_CHANNELS && !window.is_pixel() {
             return Ok(None);
         }
-        // `[kernel, kernel, channels, filters]`, the order in which rows are gathered.
-        let weight = weight.f_permute([2, 3, 1, 0])?.f_contiguous()?;
-        let weights = panels(values(&weight)?, filters, registers.panel());
-        let epilogue = Epilogue::new(bias, activation)?;
-        let width = filters.next_multiple_of(registers.panel());
-        let layer = Layer { weights, epilogue, depth: window.depth(), filters, width };
-        Ok(Some(Self { registers, window, layers: vec![layer] }))
+        let blocks = match (values.0.kind(), Available::detect()) {
+            (Kind::Float, Some(Available::Avx2(registers))) => {
+                Blocks::Avx2(Block::new(registers, values, window, activation)?)
+            }
+            (Kind::Float, Some(Available::Avx512(registers))) => {
+                Blocks::Avx512(Block::new(registers, values, window, activation)?)
+            }
+            // Tiles are oneDNN's.
+            (Kind::BFloat16, _) if !has_tiles() => match Pairs::detect() {
+                Some(pairs) => Blocks::Pairs(Block::new(pairs, values, window, activation)?),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(Self(blocks)))
     }
 
     /// Appends `next`, which sees what this puts out, or gives it back if it sees more than a pixel at
     /// a time.
     pub(in crate::model) fn append(&mut self, next: Self) -> Option<Self> {
-        if !next.window.is_pixel() {
-            return Some(next);
-        }
-        self.layers.extend(next.layers);
-        None
-    }
-
-    /// The output, `[N, filters, h, w]`, for `x`, `[N, channels, H, W]`; channels-last, as `x` should be.
-    pub(in crate::model) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (pictures, channels, height, width) = x.size4()?;
-        let [pictures, channels, height, width] =
-            [pictures, channels, height, width].map(|n| n as usize);
-        let sides = [height, width].map(|side| self.window.outputs(side));
-        let (true, [Some(out_height), Some(out_width)]) = (channels == self.window.channels, sides)
-        else {
-            return Err(TchError::Shape(format!("{:?} of {:?}", self.window, x.size())));
+        let left = match (&mut self.0, next.0) {
+            (Blocks::Avx2(block), Blocks::Avx2(next)) => block.append(next).map(Blocks::Avx2),
+            (Blocks::Avx512(block), Blocks::Avx512(next)) => block.append(next).map(Blocks::Avx512),
+            (Blocks::Pairs(block), Blocks::Pairs(next)) => block.append(next).map(Blocks::Pairs),
+            (_, next) => Some(next),
         };
-        let filters = self.layers.last().map_or(channels, |last| last.filters);
-        let shape = [pictures, out_height, out_width, filters].map(|n| n as i64);
-        let mut y = Tensor::f_empty(shape, (Kind::Float, Device::Cpu))?;
-        let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-        let (x, size) = (values(&x)?, Grid { height, width, out_height, out_width });
-        let multiplications = self.layers.iter().map(|layer| layer.depth * layer.filters).sum();
-        let items = pictures * out_height * out_width;
-        let work = Work { items, together: PIXELS_AT_ONCE, multiplications };
-        work.share(
-            values_mut(&mut y)?,
-            |pixel| pixel * filters,
-            |pixels, y| match self.registers {
-                Available::Avx2(registers) => self.fill(registers, (x, size), y, pixels),
-                Available::Avx512(registers) => self.fill(registers, (x, size), y, pixels),
-            },
-        );
-        y.f_permute([0, 3, 1, 2])
+        left.map(Self)
     }
 
-    /// Writes the pixels from `first` to before `end` to `y`.
-    fn fill<R: Registers>(
-        &self,
-        registers: R,
-        (x, size): (&[f32], Grid),
-        y: &mut [f32],
-        [first, end]: [usize; 2],
-    ) {
-        let Some((last, before)) = self.layers.split_last() else { return };
-        let buffer = |width: usize| vec![0.0; PIXELS_AT_ONCE * width];
-        let mut window = buffer(self.window.depth());
-        let mut between: Vec<_> = before.iter().map(|layer| buffer(layer.width)).collect();
-        let mut outputs = buffer(last.width);
-        let parts = (first..end).step_by(PIXELS_AT_ONCE);
-        for (first, y) in parts.zip(y.chunks_mut(PIXELS_AT_ONCE * last.filters)) {
-            let count = y.len() / last.filters;
-            let values = self.window.rows((x, size), [first, count], &mut window);
-            let depth = self.window.depth();
-            let mut input = Rows { values, count, depth, stride: depth };
-            for (layer, outputs) in before.iter().zip(&mut between) {
-                layer.run(registers, input, outputs);
-                let (depth, stride) = (layer.filters, layer.width);
-                input = Rows { values: outputs, count, depth, stride };
-            }
-            if last.width == last.filters {
-                last.run(registers, input, y);
-                continue;
-            }
-            last.run(registers, input, &mut outputs);
-            let pixels = y.chunks_exact_mut(last.filters);
-            for (pixel, outputs) in pixels.zip(outputs.chunks_exact(last.width)) {
-                pixel.copy_from_slice(&outputs[..last.filters]);
-            }
+    /// The output, `[N, filters, h, w]`, for `x`, `[N, channels, H, W]`, both of the weight's kind;
+    /// channels-last, as `x` should be.
+    pub(in crate::model) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        match &self.0 {
+            Blocks::Avx2(block) => block.run(x),
+            Blocks::Avx512(block) => block.run(x),
+            Blocks::Pairs(block) => block.run(x),
         }
-    }
-}
-
-impl Layer {
-    fn run<R: Registers>(&self, registers: R, input: Rows<'_>, outputs: &mut [f32]) {
-        registers.call(
-            #[inline(always)]
-            || {
-                multiply(
-                    registers,
-                    (input, &self.weights),
-                    outputs,
-                    #[inline(always)]
-                    |sums, filter| self.epilogue.apply(registers, sums, filter),
-                );
-            },
-        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Device;
 
     fn random(shape: &[i64]) -> Tensor {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
@@ -169,8 +93,8 @@ mod tests {
 
     /// The three layers, and the same by their definition.
     fn block(
-        channels: i64,
-        kernel: i64,
+        kind: Kind,
+        [channels, kernel]: [i64; 2],
         settings: [i64; 2],
     ) -> Option<(MlpConv, Vec<[Tensor; 2]>)> {
         let mut shape = [40, channels, kernel, kernel];
@@ -180,7 +104,7 @@ mod tests {
             [(40, Activation::Relu), (33, Activation::Relu), (10, Activation::None)]
         {
             shape[0] = filters;
-            let (weight, bias) = (random(&shape), random(&[filters]));
+            let (weight, bias) = (random(&shape).to_kind(kind), random(&[filters]).to_kind(kind));
             let settings = if block.is_none() { settings } else { [1, 0] };
             let layer = MlpConv::new((&weight, &bias), settings, activation).expect("weights")?;
             match &mut block {
@@ -193,8 +117,8 @@ mod tests {
         Some((block?, weights))
     }
 
-    #[test]
-    fn it_is_its_convolutions_one_after_the_other() {
+    /// `tolerance` is a part of the largest output.
+    fn check(kind: Kind, tolerance: f64) {
         tch::manual_seed(1);
         for (channels, kernel, [stride, padding], [height, width]) in [
             (3, 5, [1, 2], [9, 8]),
@@ -202,25 +126,43 @@ mod tests {
             (3, 11, [4, 0], [31, 43]),
             (4, 3, [2, 3], [2, 4]),
             (50, 1, [1, 0], [7, 5]),
+            (33, 1, [1, 0], [7, 5]),
         ] {
-            let Some((block, weights)) = block(channels, kernel, [stride, padding]) else { return };
+            let found = block(kind, [channels, kernel], [stride, padding]);
+            let Some((block, weights)) = found else { return };
             for pictures in [1, 30] {
-                let x = random(&[pictures, channels, height, width]);
-                let mut expected = x.shallow_clone();
-                for (layer, [weight, bias]) in weights.iter().enumerate() {
+                let x = random(&[pictures, channels, height, width]).to_kind(kind);
+                let mut expected = x.to_kind(Kind::Float);
+                for (layer, weights) in weights.iter().enumerate() {
+                    let [weight, bias] = weights.each_ref().map(|x| x.to_kind(Kind::Float));
                     let (stride, padding) = if layer == 0 { (stride, padding) } else { (1, 0) };
                     let y =
-                        expected.conv2d(weight, Some(bias), [stride; 2], [padding; 2], [1; 2], 1);
-                    expected = if layer < 2 { y.relu() } else { y };
+                        expected.conv2d(&weight, Some(&bias), [stride; 2], [padding; 2], [1; 2], 1);
+                    let y = if layer < 2 { y.relu() } else { y };
+                    expected = y.to_kind(kind).to_kind(Kind::Float);
                 }
                 let found = block.run(&x).expect("output");
-                assert_eq!(found.size(), expected.size(), "kernel {kernel}");
+                assert_eq!((found.kind(), found.size()), (kind, expected.size()));
                 let difference = (&found - &expected).abs().max().double_value(&[]);
                 let largest = expected.abs().max().double_value(&[]);
-                assert!(difference < 1e-5 * largest, "kernel {kernel}: {difference} of {largest}");
+                assert!(
+                    difference < tolerance * largest,
+                    "kernel {kernel}: {difference} of {largest}"
+                );
             }
-            assert!(block.run(&random(&[1, channels + 1, height, width])).is_err());
+            assert!(block.run(&random(&[1, channels + 1, height, width]).to_kind(kind)).is_err());
         }
+    }
+
+    #[test]
+    fn it_is_its_convolutions_one_after_the_other() {
+        check(Kind::Float, 1e-5);
+    }
+
+    #[test]
+    fn it_is_so_in_bf16() {
+        // A value that is rounded the other way differs in the last of eight bits.
+        check(Kind::BFloat16, 1e-2);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Convolutions of our own, computed in f32, for processors with AVX2 and FMA, or AVX-512.
+//! Layers of our own, for processors with AVX2 and FMA, or AVX-512.
 //!
 //! A convolution of libtorch's writes all its outputs to memory before the next one reads them, and so does
 //! each step of Winograd's algorithm if it is made of libtorch's operators. Here some pixels or tiles at a
@@ -8,8 +8,11 @@
 //! All of it is written for a kind of [`registers`], and compiled for each: the widest that the processor
 //! has are used. `unsafe` is what the registers and the values of a tensor are reached by.
 
+mod block;
 mod elements;
+mod maximum;
 mod mlpconv;
+mod multiplier;
 mod product;
 mod registers;
 mod share;
@@ -19,6 +22,7 @@ mod transform;
 mod window;
 mod winograd;
 
+pub(super) use maximum::max_pool_of_bits;
 pub(super) use mlpconv::MlpConv;
 pub(super) use registers::has_tiles;
 pub(super) use winograd::WinogradConv;

@@ -3,17 +3,31 @@
 //! With intrinsics: what the compiler makes of plain loops over arrays either keeps sums in memory or takes
 //! six steps of arithmetic on addresses for twelve multiplications.
 
+use super::elements::Element;
+use super::multiplier::{Multiplier, Vector};
 use super::registers::{Registers, panel_of};
 
-/// `[depth, columns]` in panels of that `width`, `[columns / width, depth, width]`; the last is filled up
-/// with zeros.
-pub(super) fn panels(matrix: &[f32], columns: usize, width: usize) -> Vec<f32> {
-    let mut panels = Vec::with_capacity(matrix.len() / columns * columns.next_multiple_of(width));
+/// `[depth, columns]` in panels of that `width`, `[columns / width, depth / step, width, step]`. The last
+/// panel is half as wide if that is enough; it and the depth are filled up with zeros.
+pub(super) fn panels<M: Multiplier>(matrix: &[M::Element], columns: usize) -> Vec<M::Element> {
+    let depth = matrix.len() / columns;
+    let (width, lanes) = (panel_of::<M::Registers>(), M::Registers::LANES);
+    let mut panels = Vec::new();
     for first in (0..columns).step_by(width) {
-        for row in matrix.chunks_exact(columns) {
-            let values = &row[first..columns.min(first + width)];
-            panels.extend_from_slice(values);
-            panels.extend(std::iter::repeat_n(0.0, width - values.len()));
+        let end = (first + width).min(columns.next_multiple_of(lanes));
+        for row in (0..depth).step_by(M::STEP) {
+            for column in first..end {
+                let at = |row| {
+                    if row < depth && column < columns {
+                        Some(row * columns + column)
+                    } else {
+                        None
+                    }
+                };
+                let values = (row..row + M::STEP)
+                    .map(|row| at(row).map_or(M::Element::ZERO, |at| matrix[at]));
+                panels.extend(values);
+            }
         }
     }
     panels
@@ -21,61 +35,84 @@ pub(super) fn panels(matrix: &[f32], columns: usize, width: usize) -> Vec<f32> {
 
 /// A matrix, `[rows, depth]`, with `stride` values from one row to the next.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [f32],
+pub(super) struct Rows<'a, E> {
+    pub(super) values: &'a [E],
     pub(super) count: usize,
+    /// A whole number of steps.
     pub(super) depth: usize,
     pub(super) stride: usize,
 }
 
-/// The product of `left` and `panels`, whole panels wide. `finish` makes what is stored of the values of
+/// The product of `left` and `panels`, as wide as they are. `finish` makes what is stored of the values of
 /// a row from a column on.
 #[inline(always)]
-pub(super) fn multiply<R: Registers>(
-    registers: R,
-    (left, panels): (Rows<'_>, &[f32]),
-    product: &mut [f32],
-    finish: impl Fn(R::Vector, usize) -> R::Vector,
+pub(super) fn multiply<M: Multiplier>(
+    multiplier: M,
+    (left, panels): (Rows<'_, M::Element>, &[M::Element]),
+    product: &mut [M::Element],
+    finish: impl Fn(Vector<M>, usize) -> Vector<M>,
 ) {
-    let width = panels.len() / left.depth;
-    for (place, panel) in panels.chunks_exact(left.depth * panel_of::<R>()).enumerate() {
-        let column = place * panel_of::<R>();
-        let mut first = 0;
-        while first < left.count {
-            let rows = Rows { values: &left.values[first * left.stride..], ..left };
-            let product = (&mut product[first * width + column..], width);
-            let finish = (&finish, column);
-            first += match left.count - first {
-                12.. if R::ROWS == 12 => block::<R, 12>(registers, (rows, panel), product, finish),
-                8.. if R::ROWS == 12 => block::<R, 8>(registers, (rows, panel), product, finish),
-                6.. => block::<R, 6>(registers, (rows, panel), product, finish),
-                4.. => block::<R, 4>(registers, (rows, panel), product, finish),
-                2.. => block::<R, 2>(registers, (rows, panel), product, finish),
-                _ => block::<R, 1>(registers, (rows, panel), product, finish),
-            };
+    let (width, panel) = (panels.len() / left.depth, panel_of::<M::Registers>());
+    for (place, weights) in panels.chunks(left.depth * panel).enumerate() {
+        let column = place * panel;
+        let factors = (left, weights);
+        let product = (&mut product[column..], width);
+        if weights.len() == left.depth * panel {
+            strip::<M, 2>(multiplier, factors, product, (&finish, column));
+        } else {
+            strip::<M, 1>(multiplier, factors, product, (&finish, column));
         }
     }
 }
 
-/// The first `N` rows of one panel's columns, which begin where the product, with its width, does.
-/// Returns `N`.
+/// The columns of one panel of `V` registers, which begin where the product, with its width, does.
 #[inline(always)]
-fn block<R: Registers, const N: usize>(
-    registers: R,
-    (left, panel): (Rows<'_>, &[f32]),
-    (product, width): (&mut [f32], usize),
-    (finish, column): (&impl Fn(R::Vector, usize) -> R::Vector, usize),
+fn strip<M: Multiplier, const V: usize>(
+    multiplier: M,
+    (left, panel): (Rows<'_, M::Element>, &[M::Element]),
+    (product, width): (&mut [M::Element], usize),
+    finish: (&impl Fn(Vector<M>, usize) -> Vector<M>, usize),
+) {
+    let mut first = 0;
+    while first < left.count {
+        let rows = Rows { values: &left.values[first * left.stride..], ..left };
+        let product = (&mut product[first * width..], width);
+        let factors = (rows, panel);
+        first += match left.count - first {
+            12.. if M::Registers::ROWS == 12 => {
+                block::<M, V, 12>(multiplier, factors, product, finish)
+            }
+            8.. if M::Registers::ROWS == 12 => {
+                block::<M, V, 8>(multiplier, factors, product, finish)
+            }
+            6.. => block::<M, V, 6>(multiplier, factors, product, finish),
+            4.. => block::<M, V, 4>(multiplier, factors, product, finish),
+            2.. => block::<M, V, 2>(multiplier, factors, product, finish),
+            _ => block::<M, V, 1>(multiplier, factors, product, finish),
+        };
+    }
+}
+
+/// As [`strip`], of the first `N` rows. Returns `N`.
+#[inline(always)]
+fn block<M: Multiplier, const V: usize, const N: usize>(
+    multiplier: M,
+    (left, panel): (Rows<'_, M::Element>, &[M::Element]),
+    (product, width): (&mut [M::Element], usize),
+    (finish, column): (&impl Fn(Vector<M>, usize) -> Vector<M>, usize),
 ) -> usize {
-    let mut rows: [&[f32]; N] = [&[]; N];
+    let mut rows: [&[M::Element]; N] = [&[]; N];
     for (row, values) in rows.iter_mut().enumerate() {
         *values = &left.values[row * left.stride..][..left.depth];
     }
-    let mut sums = [[registers.splat(0.0); 2]; N];
-    multiply_rows(registers, &rows, panel, &mut sums);
-    for (row, [left, right]) in sums.iter().enumerate() {
-        let product = &mut product[row * width..][..panel_of::<R>()];
-        registers.store(finish(*left, column), product);
-        registers.store(finish(*right, column + R::LANES), &mut product[R::LANES..]);
+    let mut sums = [[multiplier.registers().splat(0.0); V]; N];
+    multiply_rows(multiplier, &rows, panel, &mut sums);
+    for (row, sums) in sums.iter().enumerate() {
+        let product = &mut product[row * width..];
+        for (place, sums) in sums.iter().enumerate() {
+            let first = place * M::Registers::LANES;
+            multiplier.put(finish(*sums, column + first), &mut product[first..]);
+        }
     }
     N
 }
@@ -85,28 +122,35 @@ fn block<R: Registers, const N: usize>(
 /// Not inlined, so that the rows' addresses stay in registers instead of being computed from the first
 /// one's.
 #[inline(never)]
-fn multiply_rows<R: Registers, const N: usize>(
-    registers: R,
-    rows: &[&[f32]; N],
-    panel: &[f32],
-    product: &mut [[R::Vector; 2]; N],
+fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
+    multiplier: M,
+    rows: &[&[M::Element]; N],
+    panel: &[M::Element],
+    product: &mut [[Vector<M>; V]; N],
 ) {
-    registers.call(
+    multiplier.call(
         #[inline(always)]
         || {
-            let depth = panel.len() / panel_of::<R>();
+            let vector = M::Registers::LANES * M::STEP;
+            let depth = panel.len() / (V * vector) * M::STEP;
             for row in rows {
                 assert!(row.len() >= depth);
             }
-            let mut sums = [[registers.splat(0.0); 2]; N];
-            for (place, weights) in panel.chunks_exact(panel_of::<R>()).enumerate() {
-                let weights = [registers.load(weights), registers.load(&weights[R::LANES..])];
+            let zero = multiplier.registers().splat(0.0);
+            let mut sums = [[zero; V]; N];
+            for (place, weights) in panel.chunks_exact(V * vector).enumerate() {
+                let mut columns = [zero; V];
+                for (columns, weights) in columns.iter_mut().zip(weights.chunks_exact(vector)) {
+                    *columns = multiplier.columns(weights);
+                }
                 for (sums, row) in sums.iter_mut().zip(rows) {
+                    let step = place * M::STEP..(place + 1) * M::STEP;
                     // SAFETY: there are as many values in each row, see above.
                     #[expect(unsafe_code, reason = "a check takes longer than a multiplication")]
-                    let value = registers.splat(unsafe { *row.get_unchecked(place) });
-                    sums[0] = registers.multiply_add(value, weights[0], sums[0]);
-                    sums[1] = registers.multiply_add(value, weights[1], sums[1]);
+                    let row = multiplier.spread(unsafe { row.get_unchecked(step) });
+                    for (sums, columns) in sums.iter_mut().zip(&columns) {
+                        *sums = multiplier.add_products(row, *columns, *sums);
+                    }
                 }
             }
             *product = sums;
@@ -116,39 +160,58 @@ fn multiply_rows<R: Registers, const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::elements::Bf16;
+    use super::super::multiplier::Pairs;
     use super::super::registers::{Avx2, Avx512};
     use super::*;
 
     #[test]
     fn products_of_all_sizes_are_those_of_the_definition() {
         if let Some(registers) = Avx2::detect() {
-            check(registers);
+            check(registers, |value| value, |value| value);
         }
         if let Some(registers) = Avx512::detect() {
-            check(registers);
+            check(registers, |value| value, |value| value);
+        }
+        if let Some(pairs) = Pairs::detect() {
+            check(pairs, Bf16::rounded, Bf16::widened);
         }
     }
 
-    fn check<R: Registers>(registers: R) {
+    fn check<M: Multiplier>(
+        multiplier: M,
+        narrow: impl Fn(f32) -> M::Element,
+        widen: impl Fn(M::Element) -> f32,
+    ) {
         for (count, depth, columns) in
-            [(1, 1, 1), (6, 3, 16), (13, 5, 17), (5, 75, 33), (3, 2, 15), (24, 17, 65)]
+            [(1, 1, 1), (6, 3, 16), (13, 5, 17), (5, 15, 33), (3, 2, 15), (24, 17, 65), (12, 4, 48)]
         {
-            // Small whole numbers, so that sums are exact in any order.
+            // Small whole numbers, so that sums are exact in any order, and in bf16.
             let matrix = |count: usize, seed: usize| -> Vec<f32> {
                 (0..count).map(|place| (place * seed % 7) as f32 - 3.0).collect()
             };
+            let narrowed =
+                |matrix: &[f32]| -> Vec<_> { matrix.iter().map(|value| narrow(*value)).collect() };
             let stride = depth + 2;
-            let (values, right) = (matrix(count * stride, 5), matrix(depth * columns, 3));
-            let width = columns.next_multiple_of(panel_of::<R>());
-            let mut product = vec![f32::NAN; count * width];
-            let left = Rows { values: &values, count, depth, stride };
-            let factors = (left, &*panels(&right, columns, panel_of::<R>()));
-            registers.call(|| multiply(registers, factors, &mut product, |sums, _| sums));
+            let (left, right) = (matrix(count * stride, 5), matrix(depth * columns, 3));
+            let width = columns.next_multiple_of(M::Registers::LANES);
+            let mut product = narrowed(&vec![f32::NAN; count * width]);
+            let values = narrowed(&left);
+            // What lies between the rows is multiplied by zeros.
+            let rows = depth.next_multiple_of(M::STEP);
+            let rows = Rows { values: &values, count, depth: rows, stride };
+            let factors = (rows, &*panels::<M>(&narrowed(&right), columns));
+            multiplier.call(|| multiply(multiplier, factors, &mut product, |sums, _| sums));
             for (place, found) in product.iter().enumerate() {
                 let (row, column) = (place / width, place % width);
                 let weight = |at| if column < columns { right[at * columns + column] } else { 0.0 };
-                let terms = (0..depth).map(|at| values[row * stride + at] * weight(at));
-                assert_eq!(*found, terms.sum::<f32>(), "{left:?}: {row}, {column}");
+                let terms = (0..depth).map(|at| left[row * stride + at] * weight(at));
+                let found = widen(*found);
+                assert_eq!(
+                    found,
+                    terms.sum::<f32>(),
+                    "{count}, {depth}, {columns}: {row}, {column}"
+                );
             }
         }
     }

@@ -7,11 +7,17 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __cpuid_count, __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
-    _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
-    _mm512_mul_ps, _mm512_set1_ps, _mm512_storeu_ps, CpuidResult,
+    __cpuid_count, __m256, __m512, _CMP_UNORD_Q, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_epi32, _mm512_max_ps, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
+    CpuidResult,
 };
 use std::fmt::Debug;
+
+use super::elements::Bf16;
 
 /// A kind of registers. Only who has seen that the processor has them, has a value of it.
 pub(super) trait Registers: Debug + Copy + Send + Sync + 'static {
@@ -30,6 +36,10 @@ pub(super) trait Registers: Debug + Copy + Send + Sync + 'static {
     fn load(self, values: &[f32]) -> Self::Vector;
     /// Writes the first values.
     fn store(self, vector: Self::Vector, values: &mut [f32]);
+    /// The first values, as f32.
+    fn widen(self, values: &[Bf16]) -> Self::Vector;
+    /// Writes the first values, rounded as [`Bf16::rounded`] does.
+    fn narrow(self, vector: Self::Vector, values: &mut [Bf16]);
     fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -54,14 +64,6 @@ impl Available {
         match self {
             Self::Avx2(_) => Avx2::LANES,
             Self::Avx512(_) => Avx512::LANES,
-        }
-    }
-
-    /// See [`panel_of`].
-    pub(super) fn panel(self) -> usize {
-        match self {
-            Self::Avx2(_) => panel_of::<Avx2>(),
-            Self::Avx512(_) => panel_of::<Avx512>(),
         }
     }
 }
@@ -124,6 +126,24 @@ impl Registers for Avx2 {
     }
 
     #[inline(always)]
+    fn widen(self, values: &[Bf16]) -> __m256 {
+        let mut wide = [0.0; Self::LANES];
+        for (wide, value) in wide.iter_mut().zip(&values[..Self::LANES]) {
+            *wide = value.widened();
+        }
+        self.load(&wide)
+    }
+
+    #[inline(always)]
+    fn narrow(self, vector: __m256, values: &mut [Bf16]) {
+        let mut wide = [0.0; Self::LANES];
+        self.store(vector, &mut wide);
+        for (value, wide) in values[..Self::LANES].iter_mut().zip(wide) {
+            *value = Bf16::rounded(wide);
+        }
+    }
+
+    #[inline(always)]
     fn multiply(self, a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_mul_ps(a, b) }
     }
@@ -177,6 +197,28 @@ impl Registers for Avx512 {
     #[inline(always)]
     fn store(self, vector: __m512, values: &mut [f32]) {
         unsafe { _mm512_storeu_ps(values[..Self::LANES].as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn widen(self, values: &[Bf16]) -> __m512 {
+        unsafe {
+            let bits = _mm256_loadu_si256(values[..Self::LANES].as_ptr().cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+        }
+    }
+
+    #[inline(always)]
+    fn narrow(self, vector: __m512, values: &mut [Bf16]) {
+        let values = values[..Self::LANES].as_mut_ptr();
+        unsafe {
+            let bits = _mm512_castps_si512(vector);
+            let is_odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(is_odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(vector, vector);
+            let rounded = _mm512_mask_mov_epi32(rounded, is_nan, _mm512_set1_epi32(0x7fc0));
+            _mm256_storeu_si256(values.cast(), _mm512_cvtepi32_epi16(rounded));
+        }
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use crate::model::team::run_by_all;
 /// Multiplications of a share, about: a quarter of a millisecond at most.
 const SHARE: usize = 8 << 20;
 /// Multiplications that are worth other threads, be they asleep.
-const WORTH_IT: usize = 4 << 20;
+const WORTH_IT: usize = 2 << 20;
 
 /// Work on items that all take as many multiplications.
 #[derive(Debug, Clone, Copy)]

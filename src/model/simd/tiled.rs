@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Epilogue;
-use super::elements::{Bf16, Element, values, values_mut};
+use super::elements::{Bf16, Element, MOST_CHANNELS, values, values_mut};
 use super::product::{Rows, multiply, panels};
-use super::registers::{Available, Registers, panel_of};
+use super::registers::{Available, Avx2, Avx512, Registers, panel_of};
 use super::share::Work;
 use super::tiles::{Grid, Place};
 use super::transform::{Filtering, TILE, transformed};
@@ -19,7 +19,7 @@ const TILES_AT_ONCE: usize = 12;
 /// What is left at the end goes with the last ones: filters cost as much to read for one tile as for 12.
 const MOST_AT_ONCE: usize = 16;
 /// With fewer channels or filters the transforms outweigh what they save.
-const FEW: usize = 64;
+const FEW: usize = 48;
 /// Bytes of transformed filters that stay in the last cache.
 const LARGE: usize = 8 << 20;
 
@@ -61,7 +61,7 @@ where
         let [channels, filters, padding] = [channels, filters, padding].map(|n| n as usize);
         let is_large = size_of::<f32>() * Self::POINTS * channels * filters > LARGE;
         let fits = channels % registers.lanes() == 0 && filters % registers.lanes() == 0;
-        if channels.min(filters) < FEW || is_large || !fits {
+        if channels.min(filters) < FEW || channels > MOST_CHANNELS || is_large || !fits {
             return Ok(None);
         }
         // `[kernel, kernel, channels, filters]`.
@@ -69,7 +69,10 @@ where
         let weights = transformed::<F, REACH, KERNEL>(values(&weight)?);
         // `[panels, REACH * REACH * channels, panel]`, since all that is left of the axis of filters
         // is one matrix.
-        let weights = panels(&weights, filters, registers.panel());
+        let weights = match registers {
+            Available::Avx2(_) => panels::<Avx2>(&weights, filters),
+            Available::Avx512(_) => panels::<Avx512>(&weights, filters),
+        };
         let spare = Mutex::default();
         let filtering = PhantomData;
         Ok(Some(Self {
@@ -164,29 +167,36 @@ where
         tiles: &mut [f32],
     ) {
         let channels = self.channels;
+        // Overwritten for each tile: zeros take longer than a part of the transform.
+        let mut columns = [[registers.splat(0.0); REACH]; REACH];
         for tile in 0..count {
             let Place { picture, top, left } = grid.place(first + tile);
-            for channel in (0..channels).step_by(R::LANES) {
-                let mut rows = [[registers.splat(0.0); REACH]; REACH];
-                for column in 0..REACH {
-                    let mut values = [registers.splat(0.0); REACH];
-                    for (row, value) in values.iter_mut().enumerate() {
-                        // Above and left of the picture they wrap around to large numbers.
-                        let row = (top + row).wrapping_sub(self.padding);
-                        let column = (left + column).wrapping_sub(self.padding);
-                        if row < grid.height && column < grid.width {
-                            let pixel = (picture * grid.height + row) * grid.width + column;
-                            *value = E::load(registers, &x[pixel * channels + channel..]);
-                        }
-                    }
-                    let points = F::input(registers, values);
-                    for (row, point) in rows.iter_mut().zip(&points) {
-                        row[column] = *point;
+            let mut pixels = [[&E::ZEROS[..channels]; REACH]; REACH];
+            for (row, pixels) in pixels.iter_mut().enumerate() {
+                for (column, pixel) in pixels.iter_mut().enumerate() {
+                    // Above and left of the picture they wrap around to large numbers.
+                    let row = (top + row).wrapping_sub(self.padding);
+                    let column = (left + column).wrapping_sub(self.padding);
+                    if row < grid.height && column < grid.width {
+                        let place = (picture * grid.height + row) * grid.width + column;
+                        *pixel = &x[place * channels..][..channels];
                     }
                 }
-                for (row, values) in rows.iter().enumerate() {
-                    let points = F::input(registers, *values);
-                    for (column, point) in points.iter().enumerate() {
+            }
+            for channel in (0..channels).step_by(R::LANES) {
+                for (column, points) in columns.iter_mut().enumerate() {
+                    let mut values = [registers.splat(0.0); REACH];
+                    for (value, pixels) in values.iter_mut().zip(&pixels) {
+                        *value = E::load(registers, &pixels[column][channel..]);
+                    }
+                    *points = F::input(registers, values);
+                }
+                for row in 0..REACH {
+                    let mut values = [registers.splat(0.0); REACH];
+                    for (value, points) in values.iter_mut().zip(&columns) {
+                        *value = points[row];
+                    }
+                    for (column, point) in F::input(registers, values).iter().enumerate() {
                         let place = (row * REACH + column) * count + tile;
                         registers.store(*point, &mut tiles[place * channels + channel..]);
                     }
@@ -203,7 +213,7 @@ where
         [first, count]: [usize; 2],
         Scratch { tiles, products }: &mut Scratch,
     ) {
-        let (depth, panel) = (self.channels, panel_of::<R>());
+        let (depth, panel) = (self.channels, panel_of::<R>().min(self.filters - first));
         let weights = &self.weights[first * Self::POINTS * depth..];
         let points = tiles.chunks_exact(count * depth).zip(weights.chunks_exact(depth * panel));
         for ((values, weights), products) in
@@ -231,28 +241,28 @@ where
         (top_row, y): (usize, &mut [E]),
     ) {
         let filters = self.filters;
-        let end = filters.min(first_filter + panel_of::<R>());
+        let panel = panel_of::<R>().min(filters - first_filter);
+        let mut columns = [[registers.splat(0.0); TILE]; REACH];
         for tile in 0..count {
             let Place { picture, top, left } = grid.place(first + tile);
-            let [rows, columns] = [grid.out_height - top, grid.out_width - left];
+            let [rows, width] = [grid.out_height - top, grid.out_width - left];
             let corner = (picture * grid.out_height + top - top_row) * grid.out_width + left;
-            for filter in (first_filter..end).step_by(R::LANES) {
-                let mut half = [[registers.splat(0.0); REACH]; TILE];
-                for column in 0..REACH {
+            for filter in (first_filter..first_filter + panel).step_by(R::LANES) {
+                for (column, outputs) in columns.iter_mut().enumerate() {
                     let mut values = [registers.splat(0.0); REACH];
                     for (row, value) in values.iter_mut().enumerate() {
                         let place = (row * REACH + column) * count + tile;
-                        let at = place * panel_of::<R>() + filter - first_filter;
-                        *value = registers.load(&products[at..]);
+                        *value = registers.load(&products[place * panel + filter - first_filter..]);
                     }
-                    let points = F::output(registers, values);
-                    for (row, point) in half.iter_mut().zip(&points) {
-                        row[column] = *point;
-                    }
+                    *outputs = F::output(registers, values);
                 }
-                for (row, values) in half.iter().enumerate().take(rows) {
-                    let outputs = F::output(registers, *values);
-                    for (column, output) in outputs.iter().enumerate().take(columns) {
+                for row in 0..rows.min(TILE) {
+                    let mut values = [registers.splat(0.0); REACH];
+                    for (value, outputs) in values.iter_mut().zip(&columns) {
+                        *value = outputs[row];
+                    }
+                    let outputs = F::output(registers, values);
+                    for (column, output) in outputs.iter().enumerate().take(width) {
                         let output = self.epilogue.apply(registers, *output, filter);
                         let pixel = corner + row * grid.out_width + column;
                         E::store(registers, output, &mut y[pixel * filters + filter..]);

@@ -1,5 +1,6 @@
 //! What the pixels of an output are made of.
 
+use super::elements::Element;
 use super::tiles::Grid;
 
 /// What an output pixel depends on.
@@ -26,49 +27,53 @@ impl Window {
         Some((side + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
 
-    /// What `count` output pixels from `first` on see, `[count, kernel, kernel, channels]`, in `rows` or
-    /// where it is.
-    #[inline(always)]
-    pub(super) fn rows<'a>(
+    /// What `count` output pixels from `first` on see, `[count, kernel, kernel, channels]` with `stride`
+    /// values from one to the next, in `rows` or where it is. `rows` has zeros where nothing is seen.
+    pub(super) fn rows<'a, E: Element>(
         self,
-        (x, size): (&'a [f32], Grid),
+        (x, size): (&'a [E], Grid),
         [first, count]: [usize; 2],
-        rows: &'a mut [f32],
-    ) -> &'a [f32] {
+        (rows, stride): (&'a mut [E], usize),
+    ) -> &'a [E] {
         let depth = self.depth();
-        if self.is_pixel() {
+        if self.is_pixel() && depth == stride {
             return &x[first * depth..][..count * depth];
         }
-        for (pixel, row) in (first..first + count).zip(rows.chunks_exact_mut(depth)) {
-            self.gather((x, size), pixel, row);
+        for (pixel, row) in (first..first + count).zip(rows.chunks_exact_mut(stride)) {
+            self.gather((x, size), pixel, &mut row[..depth]);
         }
         rows
     }
 
     /// Writes what an output pixel sees to `row`, `[kernel, kernel, channels]`, with zeros beyond the
     /// picture.
-    #[inline(always)]
-    fn gather(self, (x, size): (&[f32], Grid), pixel: usize, row: &mut [f32]) {
+    fn gather<E: Element>(self, (x, size): (&[E], Grid), pixel: usize, row: &mut [E]) {
         let (line, column) = (pixel / size.out_width, pixel % size.out_width);
         let (picture, line) = (line / size.out_height, line % size.out_height);
         let [top, left] = [line, column].map(|at| at * self.stride);
         // Of the window's columns, those within the picture.
         let inside = self.padding.saturating_sub(left)
             ..self.kernel.min((size.width + self.padding).saturating_sub(left));
+        let [start, end] = [inside.start, inside.end].map(|at| at * self.channels);
         let wide = self.kernel * self.channels;
         for (line, row) in row.chunks_exact_mut(wide).enumerate() {
             // Above the picture it wraps around to a large number.
             let line = (top + line).wrapping_sub(self.padding);
             if line >= size.height || inside.is_empty() {
-                row.fill(0.0);
+                row.fill(E::ZERO);
                 continue;
             }
-            let [start, end] = [inside.start, inside.end].map(|at| at * self.channels);
             let pixel =
                 (picture * size.height + line) * size.width + left + inside.start - self.padding;
-            row[..start].fill(0.0);
-            row[start..end].copy_from_slice(&x[pixel * self.channels..][..end - start]);
-            row[end..].fill(0.0);
+            let seen = &x[pixel * self.channels..][..end - start];
+            // Most windows lie within the picture as a whole.
+            if seen.len() == wide {
+                row.copy_from_slice(seen);
+                continue;
+            }
+            row[..start].fill(E::ZERO);
+            row[start..end].copy_from_slice(seen);
+            row[end..].fill(E::ZERO);
         }
     }
 }

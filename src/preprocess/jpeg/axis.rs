@@ -59,12 +59,17 @@ impl Axis {
             let start = axis.weights.len();
             axis.weights.resize(start + (end - first) * frequencies, 0.0);
             axis.reaches.push(Reach { first, end, start });
-            for (pixel, weight) in (from..).zip(filter) {
-                let place = start + (pixel / block - first) * frequencies;
-                let cosines = &cosines[pixel % block * frequencies..][..frequencies];
-                for (sum, cosine) in axis.weights[place..].iter_mut().zip(cosines) {
-                    *sum += (weight * cosine) as f32;
+            // The filter may begin within the first block.
+            let (mut part, mut offset) = (filter.as_slice(), from % block);
+            for sums in axis.weights[start..].chunks_exact_mut(frequencies) {
+                let (here, beyond) = part.split_at(part.len().min(block - offset));
+                let cosines = cosines[offset * frequencies..].chunks_exact(frequencies);
+                for (weight, cosines) in here.iter().zip(cosines) {
+                    for (sum, cosine) in sums.iter_mut().zip(cosines) {
+                        *sum += (weight * cosine) as f32;
+                    }
                 }
+                (part, offset) = (beyond, 0);
             }
         }
         axis

@@ -2,7 +2,7 @@
 
 use super::huffman::{Code, ENDS, Strides, Table};
 use super::markers::Picture;
-use super::plane::{PLACES, Plane};
+use super::plane::Plane;
 
 /// Reads the whole scan into `planes`, which are those of the first components. `None` if it does not
 /// end where it should.
@@ -17,7 +17,6 @@ pub(super) fn decode(bytes: &[u8], picture: &Picture, planes: &mut [Plane]) -> O
             strides: strides[component.ac].as_ref()?,
             blocks: component.blocks,
             prediction: 0,
-            values: [0; PLACES],
             plane: planes.next(),
         });
     }
@@ -81,8 +80,6 @@ struct Channel<'a> {
     blocks: (usize, usize),
     /// The dc coefficient of the block before.
     prediction: i32,
-    /// Of the block that is read, as many as the plane wants to know.
-    values: [i32; PLACES],
     /// Where the blocks go; `None` if nobody wants them.
     plane: Option<&'a mut Plane>,
 }
@@ -91,19 +88,14 @@ impl Channel<'_> {
     /// Reads the component's blocks of the minimum coded unit in `column`.
     fn unit(&mut self, bits: &mut Bits, column: usize) -> Option<()> {
         let (across, down) = self.blocks;
-        let wanted = self.plane.as_ref().map_or(1, |plane| plane.wanted());
         // A copy stays in registers.
         let mut local = *bits;
         for row in 0..down {
             for block in 0..across {
-                self.values[..wanted].fill(0);
-                self.prediction = self.prediction.wrapping_add(self.difference(&mut local)?);
-                self.values[0] = self.prediction;
-                let passed = self.keep(&mut local, wanted)?;
+                let difference = self.difference(&mut local)?;
+                self.prediction = self.prediction.wrapping_add(difference);
+                let passed = self.keep(&mut local, (row, column * across + block))?;
                 self.skip(&mut local, passed)?;
-                if let Some(plane) = &mut self.plane {
-                    plane.put((row, column * across + block), &self.values);
-                }
             }
         }
         *bits = local;
@@ -125,15 +117,19 @@ impl Channel<'_> {
         Some(bits.value(code.size.into()))
     }
 
-    /// Reads ac coefficients until `wanted` of all are passed. Returns how many were.
+    /// Reads as many coefficients of the block at (row in the unit, column in the picture) as the plane
+    /// wants to know. Returns how many of all are passed.
     #[inline(always)]
-    fn keep(&mut self, bits: &mut Bits, wanted: usize) -> Option<usize> {
+    fn keep(&mut self, bits: &mut Bits, at: (usize, usize)) -> Option<usize> {
+        let Some(plane) = &mut self.plane else { return Some(1) };
+        let (coefficients, block) = plane.block(at)?;
+        coefficients.add(0, self.prediction, block);
         let mut passed = 1;
-        while passed < wanted {
-            let (code, value) = self.coefficient(bits)?;
+        while passed < coefficients.wanted() {
+            let (code, value) = coefficient(self.ac, bits)?;
             passed += usize::from(code.passed);
-            // The end of the block writes a zero to where there is none yet.
-            self.values[(passed - 1) % PLACES] = value;
+            // The end of the block adds a zero.
+            coefficients.add(passed - 1, value, block);
         }
         Some(passed)
     }
@@ -148,7 +144,7 @@ impl Channel<'_> {
                 let stride = self.strides.read(bits.next);
                 let beyond = passed + usize::from(stride.passed);
                 if beyond % usize::from(ENDS) > 64 {
-                    passed += usize::from(self.coefficient(bits)?.0.passed);
+                    passed += usize::from(coefficient(self.ac, bits)?.0.passed);
                     break;
                 }
                 bits.take(stride.bits.into());
@@ -160,16 +156,17 @@ impl Channel<'_> {
         }
         (passed == 64 || passed > usize::from(ENDS)).then_some(())
     }
+}
 
-    #[inline(always)]
-    fn coefficient(&self, bits: &mut Bits) -> Option<(Code, i32)> {
-        if bits.held < 31 {
-            bits.refill();
-        }
-        let code = self.ac.read(bits.next)?;
-        bits.take(code.length.into());
-        Some((code, bits.value(code.size.into())))
+/// The next code of `table`, and the value that follows it.
+#[inline(always)]
+fn coefficient(table: &Table, bits: &mut Bits) -> Option<(Code, i32)> {
+    if bits.held < 31 {
+        bits.refill();
     }
+    let code = table.read(bits.next)?;
+    bits.take(code.length.into());
+    Some((code, bits.value(code.size.into())))
 }
 
 /// The bits to come.

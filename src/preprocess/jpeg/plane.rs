@@ -14,26 +14,64 @@ pub(super) const FREQUENCIES: [usize; 4] = [2, 3, 4, 6];
 /// Takes blocks row by row, and sums up what they give to each output.
 pub(super) struct Plane {
     axes: Rc<Axes>,
-    kept: Vec<Kept>,
-    /// `[rows of blocks in a unit, blocks, frequencies down, frequencies across]`, dequantised.
+    coefficients: Coefficients,
+    /// `[rows of blocks in a unit, blocks, frequencies across, frequencies down]`, dequantised; the last
+    /// axis is filled up to whole vectors with zeros.
     blocks: Vec<f32>,
     /// Blocks in a row.
     columns: usize,
     /// Rows of blocks that are summed up.
     done: usize,
-    /// `[width, frequencies down]` of one row of blocks.
-    line: Vec<f32>,
+    /// `[frequencies down, width]` of one row of blocks.
+    lines: Vec<f32>,
     /// `[height, width]`
     sums: Vec<f32>,
 }
 
-/// A coefficient that counts.
-struct Kept {
-    /// In the file's order.
-    place: usize,
-    /// In [`Plane::blocks`].
+/// Where the coefficients of a block go, by their place in the file's order.
+pub(super) struct Coefficients {
+    places: [Coefficient; PLACES],
+    /// How many of them, from the first on, have to be known.
+    wanted: usize,
+    /// Values of a block.
+    block: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Coefficient {
+    /// In the block.
     index: usize,
+    /// Zero for one that does not count.
     quantiser: f32,
+}
+
+impl Coefficients {
+    fn new(frequencies: usize, quantisers: &[u16; 64]) -> Self {
+        let stride = filled_up(frequencies);
+        let (mut places, mut wanted) = ([Coefficient::default(); PLACES], 1);
+        for (place, &natural) in ZIGZAG.iter().enumerate() {
+            let (down, across) = (usize::from(natural) / 8, usize::from(natural) % 8);
+            if down + across < frequencies {
+                let quantiser = f32::from(quantisers[place]);
+                places[place] = Coefficient { index: across * stride + down, quantiser };
+                wanted = place + 1;
+            }
+        }
+        Self { places, wanted, block: frequencies * stride }
+    }
+
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Adds the coefficient in `place` to its block; one that does not count, changes nothing.
+    #[inline(always)]
+    pub(super) fn add(&self, place: usize, value: i32, block: &mut [f32]) {
+        let Coefficient { index, quantiser } = self.places[place % PLACES];
+        if let Some(sum) = block.get_mut(index) {
+            *sum += value as f32 * quantiser;
+        }
+    }
 }
 
 impl Plane {
@@ -42,60 +80,60 @@ impl Plane {
     pub(super) fn new(component: &Component, units: usize, axes: Rc<Axes>) -> Self {
         let Axes { horizontal, vertical, frequencies } = &*axes;
         let (width, height) = (horizontal.reaches.len(), vertical.reaches.len());
-        let (columns, square) = (units * component.blocks.0, frequencies * frequencies);
+        let coefficients = Coefficients::new(*frequencies, &component.quantisers);
+        let columns = units * component.blocks.0;
         Self {
-            kept: kept(*frequencies, &component.quantisers),
-            blocks: vec![0.0; component.blocks.1 * columns * square],
+            blocks: vec![0.0; component.blocks.1 * columns * coefficients.block],
+            coefficients,
             columns,
             done: 0,
-            line: vec![0.0; width * frequencies],
+            lines: vec![0.0; frequencies * width],
             sums: vec![0.0; width * height],
             axes,
         }
     }
 
-    /// How many coefficients of a block, in the file's order, it needs to know.
-    pub(super) fn wanted(&self) -> usize {
-        self.kept.last().map_or(1, |kept| kept.place + 1)
-    }
-
-    /// Takes the block at (row in the unit, column in the picture).
-    pub(super) fn put(&mut self, (row, column): (usize, usize), values: &[i32; PLACES]) {
-        let square = self.axes.frequencies * self.axes.frequencies;
-        let start = (row * self.columns + column) * square;
-        let block = &mut self.blocks[start..][..square];
-        for &Kept { place, index, quantiser } in &self.kept {
-            block[index] = values[place] as f32 * quantiser;
-        }
+    /// The block at (row in the unit, column in the picture), which is zeros at first, and how to fill it.
+    #[inline(always)]
+    pub(super) fn block(
+        &mut self,
+        (row, column): (usize, usize),
+    ) -> Option<(&Coefficients, &mut [f32])> {
+        let start = (row * self.columns + column) * self.coefficients.block;
+        let block = self.blocks.get_mut(start..start + self.coefficients.block)?;
+        Some((&self.coefficients, block))
     }
 
     /// Sums up a row of minimum coded units that is complete.
     pub(super) fn end_row(&mut self) {
         match self.axes.frequencies {
-            2 => self.sum_row::<2>(),
-            3 => self.sum_row::<3>(),
-            4 => self.sum_row::<4>(),
-            _ => self.sum_row::<6>(),
+            2 => self.sum_row::<2, { filled_up(2) }>(),
+            3 => self.sum_row::<3, { filled_up(3) }>(),
+            4 => self.sum_row::<4, { filled_up(4) }>(),
+            _ => self.sum_row::<6, { filled_up(6) }>(),
         }
+        self.blocks.fill(0.0);
     }
 
-    fn sum_row<const F: usize>(&mut self) {
+    /// Of `F` frequencies along each side, and down `P` with the zeros.
+    fn sum_row<const F: usize, const P: usize>(&mut self) {
         let Axes { horizontal, vertical, .. } = &*self.axes;
         let width = horizontal.reaches.len();
-        for blocks in self.blocks.chunks(self.columns * F * F) {
+        for blocks in self.blocks.chunks(self.columns * F * P) {
             let reaches = vertical.reaches.iter().enumerate();
             let here = |reach: &Reach| (reach.first..reach.end).contains(&self.done);
             let mut summed = false;
             for (row, reach) in reaches.filter(|(_, reach)| here(reach)) {
                 if !summed {
-                    across::<F>(horizontal, blocks, &mut self.line);
+                    across::<F, P>(horizontal, blocks, &mut self.lines);
                     summed = true;
                 }
                 let weights = &vertical.weights(*reach)[(self.done - reach.first) * F..];
-                let weights: &[f32; F] = weights.first_chunk().expect("one for each frequency");
                 let sums = &mut self.sums[row * width..][..width];
-                for (sum, line) in sums.iter_mut().zip(self.line.as_chunks::<F>().0) {
-                    *sum += line.iter().zip(weights).map(|(a, b)| a * b).sum::<f32>();
+                for (line, weight) in self.lines.chunks_exact(width).zip(&weights[..F]) {
+                    for (sum, value) in sums.iter_mut().zip(line) {
+                        *sum += value * weight;
+                    }
                 }
             }
             self.done += 1;
@@ -108,28 +146,24 @@ impl Plane {
     }
 }
 
-/// Shrinks a row of blocks: `[blocks, F, F]` to `[width, F]`.
-fn across<const F: usize>(axis: &Axis, blocks: &[f32], line: &mut [f32]) {
-    for (reach, line) in axis.reaches.iter().zip(line.as_chunks_mut::<F>().0) {
-        *line = [0.0; F];
-        let blocks = &blocks[reach.first * F * F..reach.end * F * F];
-        let rows = blocks.as_chunks::<F>().0.chunks(F);
-        for (rows, weights) in rows.zip(axis.weights(*reach).as_chunks::<F>().0) {
-            for (sum, row) in line.iter_mut().zip(rows) {
-                *sum += row.iter().zip(weights).map(|(a, b)| a * b).sum::<f32>();
-            }
-        }
-    }
+/// Whole vectors of four values.
+const fn filled_up(frequencies: usize) -> usize {
+    frequencies.next_multiple_of(4)
 }
 
-fn kept(frequencies: usize, quantisers: &[u16; 64]) -> Vec<Kept> {
-    let kept = |(place, &natural): (usize, &u8)| {
-        let (down, across) = (usize::from(natural) / 8, usize::from(natural) % 8);
-        (down + across < frequencies).then(|| Kept {
-            place,
-            index: down * frequencies + across,
-            quantiser: f32::from(quantisers[place]),
-        })
-    };
-    ZIGZAG.iter().enumerate().filter_map(kept).collect()
+/// Shrinks a row of blocks: `[blocks, F, P]` to `[F, width]`.
+fn across<const F: usize, const P: usize>(axis: &Axis, blocks: &[f32], lines: &mut [f32]) {
+    let width = axis.reaches.len();
+    for (column, reach) in axis.reaches.iter().enumerate() {
+        let blocks = &blocks[reach.first * F * P..reach.end * F * P];
+        let mut sums = [0.0; P];
+        for (values, weight) in blocks.as_chunks::<P>().0.iter().zip(axis.weights(*reach)) {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += value * weight;
+            }
+        }
+        for (line, sum) in lines.chunks_exact_mut(width).zip(sums) {
+            line[column] = sum;
+        }
+    }
 }

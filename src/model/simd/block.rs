@@ -1,0 +1,138 @@
+//! The layers of an mlpconv block, some pixels at a time.
+
+use tch::{Device, TchError, Tensor};
+
+use super::Epilogue;
+use super::elements::{Element, values, values_mut};
+use super::multiplier::Multiplier;
+use super::product::{Rows, multiply, panels};
+use super::registers::Registers;
+use super::share::Work;
+use super::tiles::Grid;
+use super::window::Window;
+use crate::model::fused::Activation;
+
+/// Output pixels that go through all layers together.
+const PIXELS_AT_ONCE: usize = 48;
+
+/// Convolutions of which all but the first are 1×1, multiplied by `M`.
+#[derive(Debug)]
+pub(super) struct Block<M: Multiplier> {
+    multiplier: M,
+    window: Window,
+    layers: Vec<Layer<M>>,
+}
+
+/// `filters` of `depth` weights each.
+#[derive(Debug)]
+struct Layer<M: Multiplier> {
+    /// In panels.
+    weights: Vec<M::Element>,
+    epilogue: Epilogue,
+    depth: usize,
+    filters: usize,
+    /// Values from one pixel's outputs to the next one's: whole registers.
+    width: usize,
+}
+
+impl<M: Multiplier> Block<M> {
+    /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`.
+    pub(super) fn new(
+        multiplier: M,
+        (weight, bias): (&Tensor, &Tensor),
+        window: Window,
+        activation: Activation,
+    ) -> Result<Self, TchError> {
+        let filters = weight.size4()?.0 as usize;
+        // `[kernel, kernel, channels, filters]`, the order in which rows are gathered.
+        let weight = weight.f_permute([2, 3, 1, 0])?.f_contiguous()?;
+        let layer = Layer {
+            weights: panels::<M>(values(&weight)?, filters),
+            epilogue: Epilogue::new(bias, activation)?,
+            depth: window.depth(),
+            filters,
+            width: filters.next_multiple_of(M::Registers::LANES),
+        };
+        Ok(Self { multiplier, window, layers: vec![layer] })
+    }
+
+    /// Appends `next`, which sees what this puts out, or gives it back if it sees more than a pixel at
+    /// a time.
+    pub(super) fn append(&mut self, next: Self) -> Option<Self> {
+        if !next.window.is_pixel() {
+            return Some(next);
+        }
+        self.layers.extend(next.layers);
+        None
+    }
+
+    /// As [`super::MlpConv::run`].
+    pub(super) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (pictures, channels, height, width) = x.size4()?;
+        let [pictures, channels, height, width] =
+            [pictures, channels, height, width].map(|n| n as usize);
+        let sides = [height, width].map(|side| self.window.outputs(side));
+        let (true, [Some(out_height), Some(out_width)]) = (channels == self.window.channels, sides)
+        else {
+            return Err(TchError::Shape(format!("{:?} of {:?}", self.window, x.size())));
+        };
+        let filters = self.layers.last().map_or(channels, |last| last.filters);
+        let shape = [pictures, out_height, out_width, filters].map(|n| n as i64);
+        let mut y = Tensor::f_empty(shape, (M::Element::KIND, Device::Cpu))?;
+        let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let x = (values(&x)?, Grid { height, width, out_height, out_width });
+        let multiplications = self.layers.iter().map(|layer| layer.depth * layer.filters).sum();
+        let items = pictures * out_height * out_width;
+        let work = Work { items, together: PIXELS_AT_ONCE, multiplications };
+        let offset = |pixel| pixel * filters;
+        work.share(values_mut(&mut y)?, offset, |pixels, y| self.fill(x, y, pixels));
+        y.f_permute([0, 3, 1, 2])
+    }
+
+    /// Writes the pixels from `first` to before `end` to `y`.
+    fn fill(&self, x: (&[M::Element], Grid), y: &mut [M::Element], [first, end]: [usize; 2]) {
+        let Some((last, before)) = self.layers.split_last() else { return };
+        let buffer = |width: usize| vec![M::Element::ZERO; PIXELS_AT_ONCE * width];
+        let depth = self.window.depth().next_multiple_of(M::STEP);
+        let mut window = buffer(depth);
+        let mut between: Vec<_> = before.iter().map(|layer| buffer(layer.width)).collect();
+        let mut outputs = buffer(last.width);
+        let parts = (first..end).step_by(PIXELS_AT_ONCE);
+        for (first, y) in parts.zip(y.chunks_mut(PIXELS_AT_ONCE * last.filters)) {
+            let count = y.len() / last.filters;
+            let values = self.window.rows(x, [first, count], (&mut window, depth));
+            let mut input = Rows { values, count, depth, stride: depth };
+            for (layer, outputs) in before.iter().zip(&mut between) {
+                layer.run(self.multiplier, input, outputs);
+                let depth = layer.filters.next_multiple_of(M::STEP);
+                input = Rows { values: outputs, count, depth, stride: layer.width };
+            }
+            if last.width == last.filters {
+                last.run(self.multiplier, input, y);
+                continue;
+            }
+            last.run(self.multiplier, input, &mut outputs);
+            let pixels = y.chunks_exact_mut(last.filters);
+            for (pixel, outputs) in pixels.zip(outputs.chunks_exact(last.width)) {
+                pixel.copy_from_slice(&outputs[..last.filters]);
+            }
+        }
+    }
+}
+
+impl<M: Multiplier> Layer<M> {
+    fn run(&self, multiplier: M, input: Rows<'_, M::Element>, outputs: &mut [M::Element]) {
+        multiplier.call(
+            #[inline(always)]
+            || {
+                multiply(
+                    multiplier,
+                    (input, &self.weights),
+                    outputs,
+                    #[inline(always)]
+                    |sums, filter| self.epilogue.apply(multiplier.registers(), sums, filter),
+                );
+            },
+        );
+    }
+}
