@@ -13,7 +13,7 @@ use super::network::{Network, Scores};
 use super::team::{Team, run_by_all};
 
 /// Pictures of a part at most.
-const MOST: i64 = 16;
+const MOST: i64 = 8;
 /// Fewer for each thread are run layer by layer.
 const FEWEST: i64 = 2;
 

@@ -105,8 +105,7 @@ fn block<M: Multiplier, const V: usize, const N: usize>(
     for (row, values) in rows.iter_mut().enumerate() {
         *values = &left.values[row * left.stride..][..left.depth];
     }
-    let mut sums = [[multiplier.registers().splat(0.0); V]; N];
-    multiply_rows(multiplier, &rows, panel, &mut sums);
+    let sums = multiply_rows::<M, V, N>(multiplier, &rows, panel);
     for (row, sums) in sums.iter().enumerate() {
         let product = &mut product[row * width..];
         for (place, sums) in sums.iter().enumerate() {
@@ -117,7 +116,7 @@ fn block<M: Multiplier, const V: usize, const N: usize>(
     N
 }
 
-/// Writes the product of rows and a panel to `product`.
+/// The product of rows and a panel.
 ///
 /// Not inlined, so that the rows' addresses stay in registers instead of being computed from the first
 /// one's.
@@ -126,8 +125,7 @@ fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
     multiplier: M,
     rows: &[&[M::Element]; N],
     panel: &[M::Element],
-    product: &mut [[Vector<M>; V]; N],
-) {
+) -> [[Vector<M>; V]; N] {
     multiplier.call(
         #[inline(always)]
         || {
@@ -153,9 +151,9 @@ fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
                     }
                 }
             }
-            *product = sums;
+            sums
         },
-    );
+    )
 }
 
 #[cfg(test)]
