@@ -3,8 +3,8 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
-    _mm512_set1_ps,
+    __m256bh, __m256i, __m512, __m512bh, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_dpbf16_ps,
+    _mm512_loadu_ps, _mm512_set1_ps,
 };
 use std::fmt::Debug;
 use std::mem::transmute;
@@ -79,7 +79,8 @@ impl<R: Registers> Multiplier for R {
     }
 }
 
-/// In bf16, of which AVX512-BF16 multiplies two pairs for each sum.
+/// In bf16, by AVX512-BF16: two values of a row are multiplied by two of each column, and both products
+/// added.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pairs(Avx512);
 
@@ -132,6 +133,11 @@ impl Multiplier for Pairs {
     #[inline(always)]
     fn put(self, sums: __m512, values: &mut [Bf16]) {
         let values = values[..Avx512::LANES].as_mut_ptr();
-        unsafe { _mm256_storeu_si256(values.cast(), transmute(_mm512_cvtneps_pbh(sums))) }
+        unsafe {
+            _mm256_storeu_si256(
+                values.cast(),
+                transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums)),
+            )
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The scan: from bits to the slowest frequencies of each block (ITU-T T.81, annex F.2).
 
-use super::huffman::{Code, ENDS, Strides, Table};
+use super::huffman::{ENDS, Strides, Table, extended};
 use super::markers::Picture;
 use super::plane::Plane;
 
@@ -92,7 +92,7 @@ impl Channel<'_> {
         let mut local = *bits;
         for row in 0..down {
             for block in 0..across {
-                let difference = self.difference(&mut local)?;
+                let (_, difference) = coefficient(self.dc, &mut local)?;
                 self.prediction = self.prediction.wrapping_add(difference);
                 let passed = self.keep(&mut local, (row, column * across + block))?;
                 self.skip(&mut local, passed)?;
@@ -108,15 +108,6 @@ impl Channel<'_> {
         }
     }
 
-    /// Of dc coefficients.
-    #[inline(always)]
-    fn difference(&self, bits: &mut Bits) -> Option<i32> {
-        bits.refill();
-        let code = self.dc.read(bits.next)?;
-        bits.take(code.length.into());
-        Some(bits.value(code.size.into()))
-    }
-
     /// Reads as many coefficients of the block at (row in the unit, column in the picture) as the plane
     /// wants to know. Returns how many of all are passed.
     #[inline(always)]
@@ -126,8 +117,8 @@ impl Channel<'_> {
         coefficients.add(0, self.prediction, block);
         let mut passed = 1;
         while passed < coefficients.wanted() {
-            let (code, value) = coefficient(self.ac, bits)?;
-            passed += usize::from(code.passed);
+            let (more, value) = coefficient(self.ac, bits)?;
+            passed += more;
             // The end of the block adds a zero.
             coefficients.add(passed - 1, value, block);
         }
@@ -144,7 +135,7 @@ impl Channel<'_> {
                 let stride = self.strides.read(bits.next);
                 let beyond = passed + usize::from(stride.passed);
                 if beyond % usize::from(ENDS) > 64 {
-                    passed += usize::from(coefficient(self.ac, bits)?.0.passed);
+                    passed += coefficient(self.ac, bits)?.0;
                     break;
                 }
                 bits.take(stride.bits.into());
@@ -158,15 +149,19 @@ impl Channel<'_> {
     }
 }
 
-/// The next code of `table`, and the value that follows it.
+/// The next coefficient, or difference of dc coefficients, by the codes of `table`: how many it passes, and
+/// its value.
 #[inline(always)]
-fn coefficient(table: &Table, bits: &mut Bits) -> Option<(Code, i32)> {
-    if bits.held < 31 {
-        bits.refill();
+fn coefficient(table: &Table, bits: &mut Bits) -> Option<(usize, i32)> {
+    bits.refill();
+    let whole = table.read_whole(bits.next);
+    if whole.bits > 0 {
+        bits.take(whole.bits.into());
+        return Some((whole.passed.into(), whole.value.into()));
     }
     let code = table.read(bits.next)?;
     bits.take(code.length.into());
-    Some((code, bits.value(code.size.into())))
+    Some((code.passed.into(), bits.value(code.size.into())))
 }
 
 /// The bits to come.
@@ -202,14 +197,13 @@ impl<'a> Bits<'a> {
         self.held -= count;
     }
 
-    /// Takes a value of `size` bits, 15 at most (F.2.2.1, EXTEND).
+    /// Takes a value of `size` bits, 15 at most.
     #[inline(always)]
     fn value(&mut self, size: u32) -> i32 {
         // In two steps, since none may be by 64.
-        let value = (self.next >> 1 >> (63 - size)) as i32;
+        let value = (self.next >> 1 >> (63 - size)) as u32;
         self.take(size);
-        let negative = value < (1 << size) >> 1;
-        value - if negative { (1 << size) - 1 } else { 0 }
+        extended(value, size)
     }
 
     /// How many bits are left of the data; `None` if more were taken than there were.

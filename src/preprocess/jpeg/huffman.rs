@@ -8,6 +8,8 @@ const PREFIXES: usize = 1 << PREFIX;
 pub(super) struct Table {
     /// For each prefix the code that it begins with, [`Code::NONE`] for longer ones.
     first: Box<[Code; PREFIXES]>,
+    /// For each prefix the code and the value that it begins with, [`Whole::NONE`] for longer ones.
+    whole: Box<[Whole; PREFIXES]>,
     /// For codes of `length` bits: the first 16-bit value beyond them, and what is to be added to a
     /// code for the place of its symbol.
     long: [(u32, i32); 17],
@@ -24,6 +26,28 @@ pub(super) struct Code {
     pub size: u8,
     /// Coefficients passed, zeros before it included; for the end of the block 1 and [`ENDS`].
     pub passed: u8,
+}
+
+/// A code and the value that follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(4))]
+pub(super) struct Whole {
+    /// Of both.
+    pub bits: u8,
+    /// As [`Code::passed`].
+    pub passed: u8,
+    pub value: i16,
+}
+
+impl Whole {
+    const NONE: Self = Self { bits: 0, passed: 0, value: 0 };
+}
+
+/// What `bits`, `size` of them, 15 at most, say as the value of a coefficient (F.2.2.1, EXTEND).
+#[inline(always)]
+pub(super) fn extended(bits: u32, size: u32) -> i32 {
+    let negative = bits < (1 << size) >> 1;
+    bits as i32 - if negative { (1 << size) - 1 } else { 0 }
 }
 
 /// Added to the coefficients passed, it makes more of them than there are in any block.
@@ -47,6 +71,7 @@ impl Table {
             return None;
         }
         let mut first = Box::new([Code::NONE; PREFIXES]);
+        let mut whole = Box::new([Whole::NONE; PREFIXES]);
         let mut long = [(0, 0); 17];
         let (mut code, mut index) = (0u32, 0usize);
         for (length, &count) in (1u32..).zip(counts) {
@@ -55,7 +80,9 @@ impl Table {
                 if length <= PREFIX {
                     let span = 1 << (PREFIX - length);
                     let start = code as usize * span;
-                    first.get_mut(start..start + span)?.fill(Code::new(length, symbol));
+                    let code = Code::new(length, symbol);
+                    first.get_mut(start..start + span)?.fill(code);
+                    fill_whole(code, &mut whole[start..start + span]);
                 }
                 code += 1;
             }
@@ -66,7 +93,13 @@ impl Table {
             long[length as usize].0 = code << (16 - length);
             code <<= 1;
         }
-        Some(Self { first, long, symbols: symbols.to_vec() })
+        Some(Self { first, whole, long, symbols: symbols.to_vec() })
+    }
+
+    /// The code that `bits` begin with and its value, [`Whole::bits`] of which are none if they are many.
+    #[inline]
+    pub(super) fn read_whole(&self, bits: u64) -> Whole {
+        self.whole[(bits >> (64 - PREFIX)) as usize]
     }
 
     /// The code that `bits` begin with.
@@ -82,6 +115,19 @@ impl Table {
         let length = (PREFIX + 1..=16).find(|&length| code < self.long[length as usize].0)?;
         let index = (code >> (16 - length)) as i32 + self.long[length as usize].1;
         Some(Code::new(length, *self.symbols.get(usize::try_from(index).ok()?)?))
+    }
+}
+
+/// Writes all values of a code to the prefixes that begin with it, if they have room for them.
+fn fill_whole(Code { length, size, passed }: Code, prefixes: &mut [Whole]) {
+    let values = 1 << size;
+    if values > prefixes.len() {
+        return;
+    }
+    let bits = length + size;
+    for (value, prefixes) in (0..).zip(prefixes.chunks_exact_mut(prefixes.len() / values)) {
+        let value = extended(value, size.into()) as i16;
+        prefixes.fill(Whole { bits, passed, value });
     }
 }
 
@@ -162,6 +208,18 @@ mod tests {
         assert_eq!(table.read(bits("110")), Some(Code::new(3, 0x12)));
         assert_eq!(table.read(bits("1110000000000")), Some(Code::new(13, 0x23)));
         assert_eq!(table.read(bits("1110000000001")), None);
+    }
+
+    #[test]
+    fn a_code_is_read_together_with_its_value() {
+        let table = table();
+        let read = |text| table.read_whole(bits(text));
+        // Of one bit, 0 is -1; of two, 00 is -3 and 10 is 2.
+        assert_eq!(read("0 0 111"), Whole { bits: 2, passed: 1, value: -1 });
+        assert_eq!(read("110 00"), Whole { bits: 5, passed: 2, value: -3 });
+        assert_eq!(read("110 10"), Whole { bits: 5, passed: 2, value: 2 });
+        assert_eq!(read("10"), Whole { bits: 2, passed: 1 | ENDS, value: 0 });
+        assert_eq!(read("1110000000000"), Whole::NONE);
     }
 
     #[test]
