@@ -74,6 +74,8 @@ pub struct Network {
     head: Head,
     precision: Precision,
     layout: Layout,
+    /// Pictures of a part at most, if large batches run in parts.
+    part: i64,
 }
 
 #[derive(Debug)]
@@ -157,7 +159,8 @@ impl Network {
             };
             append(&mut steps, step);
         }
-        Ok(Self { steps, fused, head: architecture.head, precision, layout })
+        let (head, part) = (architecture.head, parts::most());
+        Ok(Self { steps, fused, head, precision, layout, part })
     }
 
     pub fn precision(&self) -> Precision {
@@ -167,7 +170,7 @@ impl Network {
     /// Runs a batch of prepared input `[N, C, H, W]` (any strides; channels-last is fastest).
     pub fn forward(&self, input: &Tensor) -> Result<Scores, TchError> {
         match self.layout {
-            Layout::Served => parts::forward(self, input),
+            Layout::Served => parts::forward(self, self.part, input),
             Layout::Planar | Layout::ChannelsLast | Layout::Fused => self.pass(input),
         }
     }

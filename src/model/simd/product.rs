@@ -17,16 +17,12 @@ pub(super) fn panels<M: Multiplier>(matrix: &[M::Element], columns: usize) -> Ve
         let end = (first + width).min(columns.next_multiple_of(lanes));
         for row in (0..depth).step_by(M::STEP) {
             for column in first..end {
-                let at = |row| {
-                    if row < depth && column < columns {
-                        Some(row * columns + column)
-                    } else {
-                        None
-                    }
-                };
-                let values = (row..row + M::STEP)
-                    .map(|row| at(row).map_or(M::Element::ZERO, |at| matrix[at]));
-                panels.extend(values);
+                for row in row..row + M::STEP {
+                    let is_inside = row < depth && column < columns;
+                    let value =
+                        if is_inside { matrix[row * columns + column] } else { M::Element::ZERO };
+                    panels.push(value);
+                }
             }
         }
     }
