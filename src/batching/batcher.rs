@@ -2,12 +2,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::collector::collect;
-use super::observer::{Dropped, Observer};
+use super::observer::Observer;
 use super::queue::{Place, Queue, QueueStats};
+use super::ticket::Answer;
 use super::{BytesPermit, Engine, Reply};
 
 /// How requests are batched.
@@ -58,6 +61,8 @@ pub struct Batcher<I, O> {
 struct Inner<I, O> {
     queue: Arc<Queue<I, O>>,
     tasks: TaskTracker,
+    /// The collector's.
+    runtime: Handle,
 }
 
 impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
@@ -70,7 +75,7 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
         let tasks = TaskTracker::new();
         tasks.spawn(collect(engine, Arc::clone(&queue)));
         tasks.close();
-        Self { inner: Arc::new(Inner { queue, tasks }) }
+        Self { inner: Arc::new(Inner { queue, tasks, runtime: Handle::current() }) }
     }
 
     /// Queues the job and waits for its answer, not beyond its deadline.
@@ -78,13 +83,37 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
     /// Dropping the future before it is ready withdraws the job: if it still waits, it is never
     /// computed, and its memory is given back at once.
     pub async fn submit(&self, job: Job<I>) -> Result<Reply<O>, SubmitError> {
-        self.enqueue(job)?.answer().await
+        let deadline = job.deadline;
+        let (answer, reply) = oneshot::channel();
+        let place = self.enqueue(job, answer)?;
+        match timeout_at(deadline, reply).await {
+            Ok(answer) => answered(answer),
+            Err(_) => {
+                place.expire();
+                Err(SubmitError::DeadlineExceeded)
+            }
+        }
     }
 
-    /// The first half of [`submit`](Self::submit), for any thread.
-    pub fn enqueue(&self, job: Job<I>) -> Result<Pending<I, O>, SubmitError> {
-        let deadline = job.deadline;
-        Ok(Pending { place: self.inner.queue.push(job)?, deadline })
+    /// Queues the job, from any thread. Its answer goes to `answer`, see [`answered`]; who waits for it
+    /// looks at the deadline, too.
+    pub fn enqueue(
+        &self,
+        job: Job<I>,
+        answer: oneshot::Sender<Answer<O>>,
+    ) -> Result<Place<I, O>, SubmitError> {
+        self.inner.queue.push(job, answer)
+    }
+
+    /// Whether no job waits and none is with the engine.
+    pub fn is_idle(&self) -> bool {
+        let QueueStats { depth, in_flight, .. } = self.stats();
+        (depth, in_flight) == (0, 0)
+    }
+
+    /// Runs `work`, which takes but a moment, where the collector runs, which has to wait meanwhile.
+    pub fn run_beside(&self, work: impl FnOnce() + Send + 'static) {
+        self.inner.runtime.spawn(async { work() });
     }
 
     /// When to send a client back that is refused now: the batches ahead times the measured
@@ -115,25 +144,10 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
     }
 }
 
-/// A job that is queued. Dropping it withdraws the job, as with [`Batcher::submit`].
-pub struct Pending<I, O> {
-    place: Place<I, O>,
-    deadline: Instant,
-}
-
-impl<I, O> Pending<I, O> {
-    /// The second half of [`Batcher::submit`].
-    pub async fn answer(mut self) -> Result<Reply<O>, SubmitError> {
-        match timeout_at(self.deadline, &mut self.place.reply).await {
-            Ok(Ok(answer)) => answer,
-            // The collector let go of the job without an answer: it panicked.
-            Ok(Err(_)) => Err(SubmitError::Failed),
-            Err(_) => {
-                self.place.left_because = Dropped::Deadline;
-                Err(SubmitError::DeadlineExceeded)
-            }
-        }
-    }
+/// What came through the channel of [`Batcher::enqueue`].
+pub fn answered<O>(answer: Result<Answer<O>, oneshot::error::RecvError>) -> Answer<O> {
+    // The collector let go of the job without an answer: it panicked.
+    answer.unwrap_or(Err(SubmitError::Failed))
 }
 
 // Not derived: that would ask for `I: Clone, O: Clone`.

@@ -25,10 +25,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admission::{BudgetExceeded, BytesPermit, MemoryBudget};
-pub use batcher::{BatchConfig, Batcher, Job, Pending, SubmitError};
+pub use batcher::{BatchConfig, Batcher, Job, SubmitError, answered};
 pub(crate) use collector::panic_message;
 pub use observer::{Dropped, Observer};
-pub use queue::QueueStats;
+pub use queue::{Place, QueueStats};
+pub use ticket::Answer;
 
 /// Whatever can run a batch. The real one is [`crate::engine::NetworkEngine`].
 ///

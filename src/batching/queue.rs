@@ -73,7 +73,11 @@ impl<I, O> Queue<I, O> {
     }
 
     /// Queues the job, or refuses it.
-    pub(super) fn push(self: &Arc<Self>, job: Job<I>) -> Result<Place<I, O>, SubmitError> {
+    pub(super) fn push(
+        self: &Arc<Self>,
+        job: Job<I>,
+        answer: oneshot::Sender<Answer<O>>,
+    ) -> Result<Place<I, O>, SubmitError> {
         let arrived = Instant::now();
         let mut state = self.state();
         if state.closed {
@@ -91,12 +95,10 @@ impl<I, O> Queue<I, O> {
         }
         let number = state.arrivals;
         state.arrivals += 1;
-        let (waiting, reply) = Waiting::new(job, arrived);
-        state.waiting.insert(number, waiting);
+        state.waiting.insert(number, Waiting::new(job, arrived, answer));
         drop(state);
         self.changed.notify_one();
-        let queue = Arc::clone(self);
-        Ok(Place { queue, number, left_because: Dropped::ClientGone, reply })
+        Ok(Place { queue: Arc::clone(self), number, left_because: Dropped::ClientGone })
     }
 
     /// Waits for jobs and takes those of the next batch; none when closed and empty.
@@ -238,12 +240,19 @@ fn times(duration: Duration, count: usize) -> Duration {
     duration.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// A submitter's place in the queue. Dropping it takes the job out, if it still waits.
-pub(super) struct Place<I, O> {
+/// A submitter's place in the queue. Dropping it takes the job out, if it still waits, and gives its
+/// memory back at once.
+pub struct Place<I, O> {
     queue: Arc<Queue<I, O>>,
     number: u64,
-    pub(super) left_because: Dropped,
-    pub(super) reply: oneshot::Receiver<Answer<O>>,
+    left_because: Dropped,
+}
+
+impl<I, O> Place<I, O> {
+    /// Leaves it, since the deadline has passed.
+    pub fn expire(mut self) {
+        self.left_because = Dropped::Deadline;
+    }
 }
 
 impl<I, O> Drop for Place<I, O> {

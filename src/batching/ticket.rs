@@ -5,7 +5,8 @@ use super::batcher::{Job, SubmitError};
 use super::observer::{Dropped, Observer};
 use super::{BytesPermit, Reply};
 
-pub(super) type Answer<O> = Result<Reply<O>, SubmitError>;
+/// What comes of a job.
+pub type Answer<O> = Result<Reply<O>, SubmitError>;
 
 /// A job in the queue.
 pub(super) struct Waiting<I, O> {
@@ -14,11 +15,9 @@ pub(super) struct Waiting<I, O> {
 }
 
 impl<I, O> Waiting<I, O> {
-    pub(super) fn new(job: Job<I>, arrived: Instant) -> (Self, oneshot::Receiver<Answer<O>>) {
-        let (answer, reply) = oneshot::channel();
-        let ticket = Ticket { arrived, deadline: job.deadline, answer, permit: job.permit };
-        let input = job.input;
-        (Self { input, ticket }, reply)
+    pub(super) fn new(job: Job<I>, arrived: Instant, answer: oneshot::Sender<Answer<O>>) -> Self {
+        let Job { input, deadline, permit } = job;
+        Self { input, ticket: Ticket { arrived, deadline, answer, permit } }
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout_at;
 
 use super::decode::Queued;
-use super::pool::Done;
+use super::pool::{Begun, DecodeLoad, Done};
 use super::{Classification, Picture, ServedModel, Service, ServiceError, Ticket, Timings, stages};
-use crate::batching::{BytesPermit, Job, Reply, SubmitError};
+use crate::batching::{Answer, BytesPermit, Job, Reply, SubmitError, answered};
 use crate::model::{Prediction, Sample};
 
 impl Service {
@@ -20,10 +21,7 @@ impl Service {
         model: &Arc<ServedModel>,
         picture: Picture,
     ) -> Result<Classification, ServiceError> {
-        let work = async {
-            let queued = self.decode(ticket, model, picture).await?;
-            Self::answer(ticket, model, queued).await
-        };
+        let work = self.run(ticket, model, picture, ());
         self.observed(ticket, model, work).await
     }
 
@@ -37,12 +35,10 @@ impl Service {
         model: &Arc<ServedModel>,
         pictures: Vec<Picture>,
     ) -> Vec<Result<Classification, ServiceError>> {
-        let decoders = &Semaphore::new(self.config.decode_threads.get());
+        let decoders = &Arc::new(Semaphore::new(self.config.decode_threads.get()));
         let one = async |picture| {
-            let turn = decoders.acquire().await;
-            let queued = self.decode(ticket, model, picture).await?;
-            drop(turn);
-            Self::answer(ticket, model, queued).await
+            let turn = Arc::clone(decoders).acquire_owned().await;
+            self.run(ticket, model, picture, turn).await
         };
         let one = |picture| self.observed(ticket, model, one(picture));
         join_all(pictures.into_iter().map(one)).await
@@ -82,32 +78,32 @@ impl Service {
         outcome
     }
 
-    /// Decodes a picture and queues it for its network.
-    async fn decode(
+    /// Decodes a picture and has its network run it; lets go of `turn` in between.
+    async fn run(
         &self,
         ticket: &Ticket,
         model: &Arc<ServedModel>,
         picture: Picture,
-    ) -> Result<Done<Queued>, ServiceError> {
-        let (decoder, deadline) = (self.decoder(model), ticket.deadline());
-        let job = move || decoder.queue(&picture, deadline);
-        let queued = Instant::now();
-        let Done { value, waited, ran } = self.pool.run(deadline, job).await?;
-        let begun = queued + waited;
-        let took = value.as_ref().map_or(ran, |picture: &Queued| picture.at.duration_since(begun));
-        stages::of_decoding(ticket, begun, (took, &value));
-        Ok(Done { value: value?, waited, ran })
-    }
-
-    async fn answer(
-        ticket: &Ticket,
-        model: &ServedModel,
-        Done { value: queued, waited, ran }: Done<Queued>,
+        turn: impl Send + 'static,
     ) -> Result<Classification, ServiceError> {
-        let Queued { header, region, warnings, at, pending } = queued;
-        let reply = match pending {
-            Ok(pending) => pending.answer().await,
-            Err(refusal) => Err(refusal),
+        let (answer, reply) = oneshot::channel();
+        let queued = Instant::now();
+        let decoding = self.decode(ticket.deadline(), model, picture, (turn, answer))?;
+        // The request wakes up once: with the answer, or since there will be none. What came of the
+        // picture is there by then.
+        let reply = timeout_at(ticket.deadline(), reply).await;
+        let Done { value, waited, ran } = decoding.done().await?;
+        let begun = queued + waited;
+        let took = value.as_ref().map_or(ran, |picture| picture.at.duration_since(begun));
+        stages::of_decoding(ticket, begun, (took, &value));
+        let Queued { header, region, warnings, at, place } = value?;
+        let reply = match (place, reply) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(_), Ok(reply)) => answered(reply),
+            (Ok(place), Err(_)) => {
+                place.expire();
+                Err(SubmitError::DeadlineExceeded)
+            }
         };
         stages::of_engine(ticket, at, &reply);
         let reply = checked(model, reply)?;
@@ -123,6 +119,32 @@ impl Service {
             },
             batch_size: reply.batch_size,
         })
+    }
+
+    /// Has a picture decoded and queued for its network, on a decoding thread; or where the network
+    /// runs, if nobody else is there and it takes but a moment: then no thread has to wake another.
+    fn decode(
+        &self,
+        deadline: tokio::time::Instant,
+        model: &Arc<ServedModel>,
+        picture: Picture,
+        (turn, answer): (impl Send + 'static, oneshot::Sender<Answer<Prediction>>),
+    ) -> Result<Begun<Result<Queued, ServiceError>>, ServiceError> {
+        let decoder = self.decoder(model);
+        let is_alone = self.gate.in_flight() == 1
+            && self.pool.load() == DecodeLoad::default()
+            && model.batcher.is_idle()
+            && decoder.is_quick(&picture);
+        let job = move || {
+            let queued = decoder.queue(&picture, deadline, answer);
+            drop(turn);
+            queued
+        };
+        if is_alone {
+            self.pool.begin_by(|work| model.batcher.run_beside(work), deadline, job)
+        } else {
+            self.pool.begin(deadline, job)
+        }
     }
 }
 

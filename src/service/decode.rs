@@ -4,15 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::RgbImage;
+use tokio::sync::oneshot;
 
 use super::{Picture, ServedModel, ServiceError};
-use crate::batching::{BudgetExceeded, BytesPermit, Job, MemoryBudget, Pending, SubmitError};
+use crate::batching::{Answer, BudgetExceeded, BytesPermit, Job, MemoryBudget, Place, SubmitError};
 use crate::model::{Pixels, Prediction, Sample};
 use crate::preprocess::{Header, Prepared, Region, Warning, prepare, view};
 
 /// Bytes for each pixel of a view: three of its own, a number that is painted, and the file that is
 /// made of it, which may be as large.
 const VIEW_BYTES: u64 = 3 + 4 + 3;
+
+/// Bytes of a file, and of its pixels, that are decoded in some milliseconds.
+const QUICK_FILE: usize = 256 << 10;
+const QUICK_PIXELS: u64 = 4 << 20;
 
 pub(super) struct Decoder {
     pub(super) model: Arc<ServedModel>,
@@ -29,7 +34,7 @@ pub(super) struct Queued {
     pub(super) warnings: Vec<Warning>,
     /// Since when.
     pub(super) at: Instant,
-    pub(super) pending: Result<Pending<Sample, Prediction>, SubmitError>,
+    pub(super) place: Result<Place<Sample, Prediction>, SubmitError>,
 }
 
 /// A picture ready for its network.
@@ -44,16 +49,25 @@ struct Decoded {
 
 impl Decoder {
     /// Decodes a picture and hands it to its network, from the thread that this runs on: the request
-    /// need not wake up for it.
+    /// need not wake up for it. Nobody answers if it fails.
     pub(super) fn queue(
         &self,
         picture: &Picture,
         deadline: tokio::time::Instant,
+        answer: oneshot::Sender<Answer<Prediction>>,
     ) -> Result<Queued, ServiceError> {
         let Decoded { header, region, warnings, sample, permit } = self.decode(picture)?;
         let at = Instant::now();
-        let pending = self.model.batcher.enqueue(Job { input: sample, deadline, permit });
-        Ok(Queued { header, region, warnings, at, pending })
+        let job = Job { input: sample, deadline, permit };
+        let place = self.model.batcher.enqueue(job, answer);
+        Ok(Queued { header, region, warnings, at, place })
+    }
+
+    /// Whether to decode the picture takes some milliseconds at most.
+    pub(super) fn is_quick(&self, picture: &Picture) -> bool {
+        let header = || Header::read(&picture.bytes, self.max_pixels);
+        picture.bytes.len() <= QUICK_FILE
+            && header().is_ok_and(|header| header.decoded_bytes <= QUICK_PIXELS)
     }
 
     fn decode(&self, picture: &Picture) -> Result<Decoded, ServiceError> {

@@ -142,7 +142,7 @@ impl Service {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        Ok(self.pool.run(ticket.deadline(), job).await?.value)
+        Ok(self.pool.begin(ticket.deadline(), job)?.done().await?.value)
     }
 
     /// Decodes a picture as a person sees it and gives it to `paint`, on a decoding thread.

@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -49,6 +50,32 @@ pub(super) struct Done<T> {
     pub(super) ran: Duration,
 }
 
+/// What a thread is to do.
+pub(super) type Work = Box<dyn FnOnce() + Send>;
+
+/// A job that a thread has been given. Dropped, it does not start any more.
+pub(super) struct Begun<T> {
+    deadline: tokio::time::Instant,
+    reply: oneshot::Receiver<thread::Result<Done<T>>>,
+    _slot: Slot,
+}
+
+impl<T> Begun<T> {
+    /// Waits for the job's end, until the deadline.
+    pub(super) async fn done(self) -> Result<Done<T>, ServiceError> {
+        match timeout_at(self.deadline, self.reply).await {
+            Ok(Ok(Ok(done))) => Ok(done),
+            Ok(Ok(Err(panic))) => Err(ServiceError::Internal {
+                cause: format!("a decoding job panicked: {}", panic_message(&*panic)),
+            }),
+            Ok(Err(_)) => {
+                Err(ServiceError::Internal { cause: "a decoding thread has ended".to_owned() })
+            }
+            Err(_) => Err(ServiceError::DeadlineExceeded),
+        }
+    }
+}
+
 impl DecodePool {
     /// `capacity` is the most jobs that wait.
     pub(super) fn new(threads: NonZeroUsize, capacity: NonZeroUsize) -> io::Result<Self> {
@@ -56,13 +83,27 @@ impl DecodePool {
         Ok(Self { workers, capacity: capacity.get(), load: Arc::default() })
     }
 
-    /// Runs `job` on a thread, unless the future is dropped or the deadline passes before it
-    /// starts. A panic of the job is an internal error.
-    pub(super) async fn run<T, F>(
+    /// Has a thread run `job`, unless what is returned is dropped before it starts. A panic of the job
+    /// is an internal error.
+    pub(super) fn begin<T, F>(
         &self,
         deadline: tokio::time::Instant,
         job: F,
-    ) -> Result<Done<T>, ServiceError>
+    ) -> Result<Begun<T>, ServiceError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.begin_by(|work| self.workers.run(work), deadline, job)
+    }
+
+    /// As [`DecodePool::begin`], on another thread, which `run` hands the work to.
+    pub(super) fn begin_by<T, F>(
+        &self,
+        run: impl FnOnce(Work),
+        deadline: tokio::time::Instant,
+        job: F,
+    ) -> Result<Begun<T>, ServiceError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
@@ -83,25 +124,16 @@ impl DecodePool {
                 ran,
             }));
         };
-        let slot = Slot(Arc::new(Mutex::new(Some(work))));
+        let slot = Slot(Arc::new(Mutex::new(Some(Box::new(work) as Work))));
         let on_thread = Arc::clone(&slot.0);
-        self.workers.run(move || {
+        run(Box::new(move || {
             // Taken out of the lock before it runs.
             let work = lock(&on_thread).take();
             if let Some(work) = work {
                 work();
             }
-        });
-        match timeout_at(deadline, reply).await {
-            Ok(Ok(Ok(done))) => Ok(done),
-            Ok(Ok(Err(panic))) => Err(ServiceError::Internal {
-                cause: format!("a decoding job panicked: {}", panic_message(&*panic)),
-            }),
-            Ok(Err(_)) => {
-                Err(ServiceError::Internal { cause: "a decoding thread has ended".to_owned() })
-            }
-            Err(_) => Err(ServiceError::DeadlineExceeded),
-        }
+        }));
+        Ok(Begun { deadline, reply, _slot: slot })
     }
 
     pub(super) fn load(&self) -> DecodeLoad {
@@ -182,9 +214,9 @@ impl Drop for Place {
 }
 
 /// The requester's hold on its job: dropped, it takes the job out, if it still waits.
-struct Slot<F>(Arc<Mutex<Option<F>>>);
+struct Slot(Arc<Mutex<Option<Work>>>);
 
-impl<F> Drop for Slot<F> {
+impl Drop for Slot {
     fn drop(&mut self) {
         // Bound, so that the job and its upload are freed after the lock.
         let _withdrawn = lock(&self.0).take();
