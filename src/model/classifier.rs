@@ -4,11 +4,12 @@ use super::architecture::{Head, MapGrid};
 use super::folder::{FolderError, ModelFolder};
 use super::golden::{self, GoldenMismatch};
 use super::network::{Layout, Network, Precision};
-use super::weights::{Weights, is_finite};
+use super::normaliser::Normaliser;
+use super::weights::Weights;
 use crate::preprocess::InputSpec;
-use std::iter::{once, repeat_n};
+use std::iter::repeat_n;
 use std::time::{Duration, Instant};
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 /// One picture for the network.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub enum Pixels {
 /// What the network says of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
-    /// One per class; see [`super::network::Scores::logits`].
+    /// One per class; see [`super::scores::Scores::logits`].
     pub logits: Vec<f32>,
     /// One per class, sum 1.
     pub probabilities: Vec<f32>,
@@ -74,9 +75,7 @@ const TRIALS: usize = 6;
 pub struct Classifier {
     network: Network,
     input: InputSpec,
-    /// `(pixel * scale - mean) / std` as `pixel * gain + offset`; `[C]` each.
-    gain: Tensor,
-    offset: Tensor,
+    normaliser: Normaliser,
     grid: MapGrid,
     /// What a batch is filled up with.
     black: Pixels,
@@ -110,12 +109,10 @@ impl Classifier {
 
     fn with_network(folder: &ModelFolder, network: Network) -> Result<Self, ClassifierError> {
         let input = folder.manifest.input.clone();
-        let gain: Vec<f32> = input.std.iter().map(|std| input.scale / std).collect();
-        let offset: Vec<f32> = input.mean.iter().zip(&input.std).map(|(m, s)| -m / s).collect();
-        let (gain, offset) = (Tensor::f_from_slice(&gain)?, Tensor::f_from_slice(&offset)?);
+        let normaliser = Normaliser::new(&input);
         let grid = folder.architecture.map_grid();
         let black = Pixels::Bytes(vec![0; input.bytes()]);
-        let mut classifier = Self { network, input, gain, offset, grid, black, ground: None };
+        let mut classifier = Self { network, input, normaliser, grid, black, ground: None };
         if folder.architecture.head == Head::SoftmaxThenPool {
             classifier.ground = Some(classifier.votes_for_black()?);
         }
@@ -202,17 +199,18 @@ impl Classifier {
         samples: &[Sample],
     ) -> Result<Vec<Prediction>, ClassifierError> {
         let scores = self.network.forward(&self.batch(size, samples)?)?;
-        let wanted = |scores: &Tensor| scores.f_narrow(0, 0, samples.len() as i64);
-        let (logits, probabilities) = (wanted(&scores.logits)?, wanted(&scores.probabilities)?);
-        if !is_finite(&logits)? {
+        // At least one picture came out, or there was an error.
+        let classes = scores.logits.len() / size.max(samples.len());
+        if scores.logits[..samples.len() * classes].iter().any(|logit| !logit.is_finite()) {
             return Err(ClassifierError::NotFinite);
         }
-        let (logits, probabilities) = (rows(&logits)?, rows(&probabilities)?);
-        let predictions = logits.into_iter().zip(probabilities).zip(samples).enumerate();
+        let rows = scores.logits.chunks(classes).zip(scores.probabilities.chunks(classes));
+        let predictions = rows.zip(samples).enumerate();
         predictions
             .map(|(index, ((logits, probabilities), sample))| {
                 let maps =
                     if sample.maps { Some(self.maps_of(&scores.maps, index)?) } else { None };
+                let (logits, probabilities) = (logits.to_vec(), probabilities.to_vec());
                 Ok(Prediction { logits, probabilities, maps })
             })
             .collect()
@@ -232,57 +230,7 @@ impl Classifier {
     /// memory order.
     fn batch(&self, size: usize, samples: &[Sample]) -> Result<Tensor, ClassifierError> {
         let filling = repeat_n(&self.black, size.saturating_sub(samples.len()));
-        let pixels = samples.iter().map(|sample| &sample.pixels).chain(filling);
-        if samples.iter().all(|sample| matches!(sample.pixels, Pixels::Bytes(_))) {
-            return self.normalised(pixels);
-        }
-        let tensors = pixels.map(|pixels| self.normalised(once(pixels)));
-        Ok(Tensor::f_cat(&tensors.collect::<Result<Vec<_>, _>>()?, 0)?)
+        let pictures = samples.iter().map(|sample| &sample.pixels).chain(filling);
+        self.normaliser.tensor(&pictures.collect::<Vec<_>>())
     }
-
-    /// Pixels of one form. Bytes are joined as they are: `[H, W, C]` is channels-last already.
-    fn normalised<'a>(
-        &self,
-        pixels: impl Iterator<Item = &'a Pixels>,
-    ) -> Result<Tensor, ClassifierError> {
-        let (height, width) = (i64::from(self.input.height), i64::from(self.input.width));
-        let channels = self.input.channels.count() as i64;
-        let expected = self.input.bytes();
-        let mut bytes = Vec::new();
-        for pixels in pixels {
-            let found = pixels.len();
-            if found != expected {
-                return Err(ClassifierError::SampleSize { found, expected });
-            }
-            match pixels {
-                Pixels::Bytes(values) => bytes.extend_from_slice(values),
-                Pixels::Floats(values) => {
-                    let tensor = Tensor::f_from_slice(values)?;
-                    let tensor = tensor.f_view([1, channels, height, width])?;
-                    return Ok(super::network::channels_last(&tensor)?);
-                }
-            }
-        }
-        let shape = [(bytes.len() / expected) as i64, height, width, channels];
-        let tensor = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)?;
-        let tensor = tensor.f_to_kind(Kind::Float)?.f_mul_(&self.gain)?.f_add_(&self.offset)?;
-        Ok(tensor.f_permute([0, 3, 1, 2])?)
-    }
-}
-
-impl Pixels {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(values) => values.len(),
-            Self::Floats(values) => values.len(),
-        }
-    }
-}
-
-/// A `[N, K]` tensor as N vectors.
-fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>, TchError> {
-    let (_, columns) = tensor.size2()?;
-    let mut values = vec![0f32; tensor.numel()];
-    tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
-    Ok(values.chunks(columns as usize).map(<[f32]>::to_vec).collect())
 }

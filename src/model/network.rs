@@ -5,7 +5,8 @@ use super::convolution::Convolution;
 use super::fused::{Activation, Fused};
 use super::parts;
 use super::pooling::{average_pool, max_pool};
-use super::simd::{MlpConv, WinogradConv, max_pool_of_bits};
+use super::scores::Scores;
+use super::simd::{MlpConv, WinogradConv, max_pool_by_rows};
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
@@ -86,22 +87,8 @@ pub(super) enum Step {
     MlpConv(MlpConv),
     Relu,
     MaxPool(Pool),
-    /// Of bf16 that ReLU has been at.
-    MaxPoolOfBits(Pool),
+    MaxPoolByRows(Pool),
     AveragePool(Pool),
-}
-
-/// What the head makes of a batch of class maps.
-#[derive(Debug)]
-pub struct Scores {
-    /// `[N, K]`, f32. For [`Head::SoftmaxThenPool`] the logarithm of the probabilities, since the
-    /// mean of distributions has no other logits.
-    pub logits: Tensor,
-    /// `[N, K]`, f32, each row sums to 1.
-    pub probabilities: Tensor,
-    /// Class confidence maps `[N, K, h, w]`, f32. Their mean over `h × w` is the logit, or for
-    /// [`Head::SoftmaxThenPool`] the probability.
-    pub maps: Tensor,
 }
 
 impl Network {
@@ -148,10 +135,11 @@ impl Network {
                     convolution.laid_out((layout, size), &fused)?
                 }
                 Layer::Relu => Step::Relu,
+                // Of bf16 only what ReLU has been at.
                 Layer::MaxPool(pool)
-                    if positive && (precision, layout) == (Precision::Bf16, Layout::Served) =>
+                    if layout == Layout::Served && (positive || precision == Precision::F32) =>
                 {
-                    Step::MaxPoolOfBits(pool)
+                    Step::MaxPoolByRows(pool)
                 }
                 Layer::MaxPool(pool) => Step::MaxPool(pool),
                 Layer::AveragePool(pool) => Step::AveragePool(pool),
@@ -180,23 +168,23 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let mut x = input.f_to_kind(self.precision.kind())?;
         for step in &self.steps {
-            x = step.run(&x, &self.fused)?;
+            x = step.run(&x, self)?;
         }
-        read_scores(&x.f_to_kind(Kind::Float)?, self.head)
+        Scores::read(&x.f_to_kind(Kind::Float)?, self.head)
     }
 }
 
 impl Step {
-    fn run(&self, x: &Tensor, fused: &Fused) -> Result<Tensor, TchError> {
+    fn run(&self, x: &Tensor, network: &Network) -> Result<Tensor, TchError> {
         match self {
             Self::Conv(convolution) => convolution.run(x),
-            Self::FusedConv(convolution) => convolution.run_fused(x, fused),
+            Self::FusedConv(convolution) => convolution.run_fused(x, &network.fused),
             Self::WinogradConv(convolution) => convolution.run(x),
             Self::MlpConv(block) => block.run(x),
             // The tensor before is ours alone, so it may be overwritten.
             Self::Relu => x.shallow_clone().f_relu_(),
             Self::MaxPool(pool) => max_pool(x, *pool),
-            Self::MaxPoolOfBits(pool) => max_pool_of_bits(x, *pool),
+            Self::MaxPoolByRows(pool) => max_pool_by_rows(x, network.precision, *pool),
             Self::AveragePool(pool) => average_pool(x, *pool),
         }
     }
@@ -209,26 +197,6 @@ fn append(steps: &mut Vec<Step>, next: Step) {
         (_, next) => Some(next),
     };
     steps.extend(left);
-}
-
-/// Reads logits and probabilities from class maps `[N, K, h, w]` in f32.
-pub fn read_scores(maps: &Tensor, head: Head) -> Result<Scores, TchError> {
-    match head {
-        Head::PoolThenSoftmax => {
-            let logits = mean_over_positions(maps)?;
-            let probabilities = logits.f_softmax(1, Kind::Float)?;
-            Ok(Scores { logits, probabilities, maps: maps.shallow_clone() })
-        }
-        Head::SoftmaxThenPool => {
-            let maps = maps.f_softmax(1, Kind::Float)?;
-            let probabilities = mean_over_positions(&maps)?;
-            Ok(Scores { logits: probabilities.f_log()?, probabilities, maps })
-        }
-    }
-}
-
-fn mean_over_positions(maps: &Tensor) -> Result<Tensor, TchError> {
-    maps.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)
 }
 
 /// The same `[A, B, C, D]` values, laid out in memory as `[A, C, D, B]`.

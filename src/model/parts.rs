@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{TchError, Tensor};
 
-use super::network::{Network, Scores};
+use super::network::Network;
+use super::scores::Scores;
 use super::simd::has_tiles;
 use super::team::{Team, run_by_all};
 
@@ -67,11 +68,5 @@ pub(super) fn forward(network: &Network, most: i64, input: &Tensor) -> Result<Sc
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by_key(|(place, _)| *place);
     let found = found.into_iter().map(|(_, scores)| scores).collect::<Result<Vec<_>, _>>()?;
-    let joined =
-        |of: fn(&Scores) -> &Tensor| Tensor::f_cat(&found.iter().map(of).collect::<Vec<_>>(), 0);
-    Ok(Scores {
-        logits: joined(|scores| &scores.logits)?,
-        probabilities: joined(|scores| &scores.probabilities)?,
-        maps: joined(|scores| &scores.maps)?,
-    })
+    Scores::joined(found)
 }

@@ -35,6 +35,15 @@ struct Layer<M: Multiplier> {
     width: usize,
 }
 
+/// What is between the layers, `[PIXELS_AT_ONCE, …]`, of one thread.
+struct Buffers<E> {
+    /// Rows of `depth` values.
+    window: Vec<E>,
+    depth: usize,
+    /// Of each layer.
+    outputs: Vec<Vec<E>>,
+}
+
 impl<M: Multiplier> Block<M> {
     /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`.
     pub(super) fn new(
@@ -85,24 +94,37 @@ impl<M: Multiplier> Block<M> {
         let items = pictures * out_height * out_width;
         let work = Work { items, together: PIXELS_AT_ONCE, multiplications };
         let offset = |pixel| pixel * filters;
-        work.share(values_mut(&mut y)?, offset, |pixels, y| self.fill(x, y, pixels));
+        let worker = || {
+            let mut buffers = self.buffers();
+            move |pixels, y: &mut [M::Element]| self.fill(&mut buffers, x, (pixels, y))
+        };
+        work.share(values_mut(&mut y)?, offset, worker);
         y.f_permute([0, 3, 1, 2])
     }
 
-    /// Writes the pixels from `first` to before `end` to `y`.
-    fn fill(&self, x: (&[M::Element], Grid), y: &mut [M::Element], [first, end]: [usize; 2]) {
-        let Some((last, before)) = self.layers.split_last() else { return };
+    fn buffers(&self) -> Buffers<M::Element> {
         let buffer = |width: usize| vec![M::Element::ZERO; PIXELS_AT_ONCE * width];
         let depth = self.window.depth().next_multiple_of(M::STEP);
-        let mut window = buffer(depth);
-        let mut between: Vec<_> = before.iter().map(|layer| buffer(layer.width)).collect();
-        let mut outputs = buffer(last.width);
+        let outputs = self.layers.iter().map(|layer| buffer(layer.width)).collect();
+        Buffers { window: buffer(depth), depth, outputs }
+    }
+
+    /// Writes the pixels from `first` to before `end` to `y`.
+    fn fill(
+        &self,
+        Buffers { window, depth, outputs }: &mut Buffers<M::Element>,
+        x: (&[M::Element], Grid),
+        ([first, end], y): ([usize; 2], &mut [M::Element]),
+    ) {
+        let layers = (self.layers.split_last(), outputs.split_last_mut());
+        let (Some((last, before)), Some((outputs, between))) = layers else { return };
+        let depth = *depth;
         let parts = (first..end).step_by(PIXELS_AT_ONCE);
         for (first, y) in parts.zip(y.chunks_mut(PIXELS_AT_ONCE * last.filters)) {
             let count = y.len() / last.filters;
-            let values = self.window.rows(x, [first, count], (&mut window, depth));
+            let values = self.window.rows(x, [first, count], (window, depth));
             let mut input = Rows { values, count, depth, stride: depth };
-            for (layer, outputs) in before.iter().zip(&mut between) {
+            for (layer, outputs) in before.iter().zip(&mut *between) {
                 layer.run(self.multiplier, input, outputs);
                 let depth = layer.filters.next_multiple_of(M::STEP);
                 input = Rows { values: outputs, count, depth, stride: layer.width };
@@ -111,7 +133,7 @@ impl<M: Multiplier> Block<M> {
                 last.run(self.multiplier, input, y);
                 continue;
             }
-            last.run(self.multiplier, input, &mut outputs);
+            last.run(self.multiplier, input, outputs);
             let pixels = y.chunks_exact_mut(last.filters);
             for (pixel, outputs) in pixels.zip(outputs.chunks_exact(last.width)) {
                 pixel.copy_from_slice(&outputs[..last.filters]);

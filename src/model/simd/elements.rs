@@ -15,6 +15,8 @@ pub(super) trait Element: Debug + Copy + Send + Sync + 'static {
     const ZERO: Self;
     /// What lies beyond the edge of a picture.
     const ZEROS: &[Self; MOST_CHANNELS];
+    /// The larger number; what is not a number, if either is not. Of bf16 below zero it is one of both.
+    fn larger(self, other: Self) -> Self;
     /// The first values.
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector;
     /// Writes the first values.
@@ -25,6 +27,11 @@ impl Element for f32 {
     const KIND: Kind = Kind::Float;
     const ZERO: Self = 0.0;
     const ZEROS: &[Self; MOST_CHANNELS] = &[0.0; MOST_CHANNELS];
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        if other > self || other.is_nan() { other } else { self }
+    }
 
     #[inline(always)]
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector {
@@ -48,12 +55,6 @@ impl Bf16 {
         f32::from_bits(u32::from(self.0) << 16)
     }
 
-    /// By their bits: the larger number, unless both are below zero.
-    #[inline(always)]
-    pub(super) fn larger_bits(self, other: Self) -> Self {
-        Self((self.0 as i16).max(other.0 as i16) as u16)
-    }
-
     /// The nearest one, of two that are as near the even one.
     #[inline(always)]
     pub(super) fn rounded(value: f32) -> Self {
@@ -67,6 +68,13 @@ impl Element for Bf16 {
     const KIND: Kind = Kind::BFloat16;
     const ZERO: Self = Self(0);
     const ZEROS: &[Self; MOST_CHANNELS] = &[Self(0); MOST_CHANNELS];
+
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // Bits are in the order of the numbers that are not below zero, and those of the NaN that rounding
+        // makes are above all.
+        Self((self.0 as i16).max(other.0 as i16) as u16)
+    }
 
     #[inline(always)]
     fn load<R: Registers>(registers: R, values: &[Self]) -> R::Vector {
@@ -94,6 +102,16 @@ pub(super) fn values_mut<E: Element>(x: &mut Tensor) -> Result<&mut [E], TchErro
     check(x, E::KIND)?;
     // SAFETY: as in `values`; `x` was made here, so that no other tensor shares its memory.
     Ok(unsafe { std::slice::from_raw_parts_mut(x.data_ptr().cast(), x.numel()) })
+}
+
+/// As [`values`], of f32.
+pub(in crate::model) fn floats(x: &Tensor) -> Result<&[f32], TchError> {
+    values(x)
+}
+
+/// As [`values_mut`], of f32.
+pub(in crate::model) fn floats_mut(x: &mut Tensor) -> Result<&mut [f32], TchError> {
+    values_mut(x)
 }
 
 fn check(x: &Tensor, kind: Kind) -> Result<(), TchError> {

@@ -1,16 +1,28 @@
-//! Max-pooling of bf16.
+//! Max-pooling, whole rows at a time.
 
 use tch::{Device, TchError, Tensor};
 
 use super::elements::{Bf16, Element, values, values_mut};
+use super::registers::Available;
 use super::share::Work;
 use crate::model::architecture::Pool;
+use crate::model::network::Precision;
 
-/// Max-pooling of what is bf16 and has nothing below zero: then the bits are in the same order as the
-/// numbers. In ceil mode: windows that reach over the edge are taken as far as they go.
-///
-/// Of `x`, `[N, C, H, W]`, channels-last, as the output is.
-pub(in crate::model) fn max_pool_of_bits(x: &Tensor, pool: Pool) -> Result<Tensor, TchError> {
+/// Max-pooling of `x`, `[N, C, H, W]`, channels-last, as the output is. In ceil mode: windows that reach
+/// over the edge are taken as far as they go. In bf16 nothing may be below zero: then the bits are in the
+/// same order as the numbers.
+pub(in crate::model) fn max_pool_by_rows(
+    x: &Tensor,
+    precision: Precision,
+    pool: Pool,
+) -> Result<Tensor, TchError> {
+    match precision {
+        Precision::F32 => run::<f32>(x, pool),
+        Precision::Bf16 => run::<Bf16>(x, pool),
+    }
+}
+
+fn run<E: Element>(x: &Tensor, pool: Pool) -> Result<Tensor, TchError> {
     let (pictures, channels, height, width) = x.size4()?;
     let [pictures, channels, height, width] =
         [pictures, channels, height, width].map(|n| n as usize);
@@ -21,15 +33,13 @@ pub(in crate::model) fn max_pool_of_bits(x: &Tensor, pool: Pool) -> Result<Tenso
     };
     let [out_height, out_width] = [out_height, out_width].map(|n| n as usize);
     let shape = [pictures, out_height, out_width, channels].map(|n| n as i64);
-    let mut y = Tensor::f_empty(shape, (Bf16::KIND, Device::Cpu))?;
+    let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
     let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-    let (x, wide, wide_out) = (values(&x)?, width * channels, out_width * channels);
+    let (x, wide, wide_out) = (values::<E>(&x)?, width * channels, out_width * channels);
     let work = Work { items: pictures * out_height, together: 1, multiplications: wide_out };
-    work.share(
-        values_mut(&mut y)?,
-        |row| row * wide_out,
-        |[first, end], y| {
-            let mut line = vec![Bf16::ZERO; wide];
+    let worker = || {
+        let mut line = vec![E::ZERO; wide];
+        move |[first, end]: [usize; 2], y: &mut [E]| {
             for (row, y) in (first..end).zip(y.chunks_exact_mut(wide_out)) {
                 let (picture, top) = (row / out_height, row % out_height * stride);
                 let rows = picture * height + top..picture * height + height.min(top + kernel);
@@ -40,20 +50,32 @@ pub(in crate::model) fn max_pool_of_bits(x: &Tensor, pool: Pool) -> Result<Tenso
                     largest(line[columns].chunks_exact(channels), y);
                 }
             }
-        },
-    );
+        }
+    };
+    work.share(values_mut(&mut y)?, |row| row * wide_out, worker);
     y.f_permute([0, 3, 1, 2])
 }
 
 /// The larger ones of one value from each of `rows`.
-fn largest<'a>(mut rows: impl Iterator<Item = &'a [Bf16]>, y: &mut [Bf16]) {
+fn largest<'a, E: Element>(mut rows: impl Iterator<Item = &'a [E]>, y: &mut [E]) {
     if let Some(row) = rows.next() {
         y.copy_from_slice(row);
     }
     for row in rows {
-        for (largest, value) in y.iter_mut().zip(row) {
-            *largest = largest.larger_bits(*value);
+        match Available::detect() {
+            Some(registers) => registers.call(
+                #[inline(always)]
+                || merge(row, y),
+            ),
+            None => merge(row, y),
         }
+    }
+}
+
+#[inline(always)]
+fn merge<E: Element>(row: &[E], y: &mut [E]) {
+    for (largest, value) in y.iter_mut().zip(row) {
+        *largest = largest.larger(*value);
     }
 }
 
@@ -64,7 +86,7 @@ mod tests {
     use tch::Kind;
 
     #[test]
-    fn the_largest_bits_are_those_of_the_largest_number() {
+    fn it_is_the_pooling_of_libtorch() {
         tch::manual_seed(1);
         for (shape, kernel, stride) in [
             ([2, 5, 8, 7], 3, 2),
@@ -72,15 +94,30 @@ mod tests {
             ([3, 4, 6, 9], 2, 2),
             ([1, 7, 6, 5], 3, 1),
         ] {
-            let x = Tensor::randn(shape, (Kind::Float, Device::Cpu)).relu();
-            let x = x.to_kind(Kind::BFloat16);
+            let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
             let pool = Pool { kernel, stride };
-            let bits = max_pool_of_bits(&x, pool).expect("a pool");
-            let numbers = max_pool(&x, pool).expect("a pool");
-            assert_eq!((bits.kind(), bits.size()), (Kind::BFloat16, numbers.size()));
-            assert!(bits.equal(&numbers), "{shape:?}, {pool:?}");
+            for (precision, x) in
+                [(Precision::F32, x.copy()), (Precision::Bf16, x.relu().to_kind(Kind::BFloat16))]
+            {
+                let found = max_pool_by_rows(&x, precision, pool).expect("a pool");
+                let expected = max_pool(&x, pool).expect("a pool");
+                assert_eq!((found.kind(), found.size()), (x.kind(), expected.size()));
+                assert!(found.equal(&expected), "{shape:?}, {pool:?}");
+            }
         }
-        let small = Tensor::zeros([1, 3, 1, 1], (Kind::BFloat16, Device::Cpu));
-        assert!(max_pool_of_bits(&small, Pool { kernel: 3, stride: 2 }).is_err());
+        let small = Tensor::zeros([1, 3, 1, 1], (Kind::Float, Device::Cpu));
+        assert!(max_pool_by_rows(&small, Precision::F32, Pool { kernel: 3, stride: 2 }).is_err());
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let x = Tensor::zeros([1, 8, 3, 3], (Kind::Float, Device::Cpu));
+        for place in 0..9 {
+            let x = x.copy();
+            let _ = x.view([8, 9]).select(1, place).fill_(f64::NAN);
+            let pool = Pool { kernel: 3, stride: 2 };
+            let y = max_pool_by_rows(&x, Precision::F32, pool).expect("a pool");
+            assert!(y.isnan().all().int64_value(&[]) == 1, "{place}");
+        }
     }
 }

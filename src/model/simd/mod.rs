@@ -22,7 +22,8 @@ mod transform;
 mod window;
 mod winograd;
 
-pub(super) use maximum::max_pool_of_bits;
+pub(super) use elements::{floats, floats_mut};
+pub(super) use maximum::max_pool_by_rows;
 pub(super) use mlpconv::MlpConv;
 pub(super) use registers::has_tiles;
 pub(super) use winograd::WinogradConv;

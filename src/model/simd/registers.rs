@@ -60,6 +60,15 @@ impl Available {
         wide.or_else(|| Avx2::detect().map(Self::Avx2))
     }
 
+    /// Runs `work`, compiled for them.
+    #[inline(always)]
+    pub(super) fn call<T>(self, work: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Avx2(registers) => registers.call(work),
+            Self::Avx512(registers) => registers.call(work),
+        }
+    }
+
     pub(super) fn lanes(self) -> usize {
         match self {
             Self::Avx2(_) => Avx2::LANES,

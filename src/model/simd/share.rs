@@ -4,8 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::model::team::run_by_all;
 
-/// Multiplications of a share, about: a quarter of a millisecond at most.
-const SHARE: usize = 8 << 20;
+/// Multiplications of a share, about: a tenth of a millisecond at most. So long a thread may wait for the
+/// others at the end of a layer.
+const SHARE: usize = 2 << 20;
 /// Multiplications that are worth other threads, be they asleep.
 const WORTH_IT: usize = 2 << 20;
 
@@ -20,20 +21,20 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Has all items worked on, by the threads that libtorch may use, or by one. `run` is given the
-    /// items from one to before another, and their part of `y`, of which `offset` tells where an item's
-    /// begins. Who is done takes the next share, so that a thread whose processor is wanted for
-    /// something else holds up nobody.
-    pub(super) fn share<T: Send>(
+    /// Has all items worked on, by the threads that libtorch may use, or by one. Each makes a `worker`,
+    /// which is given the items from one to before another, and their part of `y`, of which `offset`
+    /// tells where an item's begins. Who is done takes the next share, so that a thread whose processor
+    /// is wanted for something else holds up nobody.
+    pub(super) fn share<T: Send, W: FnMut([usize; 2], &mut [T])>(
         self,
         y: &mut [T],
         offset: impl Fn(usize) -> usize,
-        run: impl Fn([usize; 2], &mut [T]) + Sync,
+        worker: impl Fn() -> W + Sync,
     ) {
         let multiplications = self.items * self.multiplications;
         let threads = tch::get_num_threads().max(1) as usize;
         if threads == 1 || multiplications < WORTH_IT {
-            return run([0, self.items], y);
+            return worker()([0, self.items], y);
         }
         let together = self.together.min(self.items.div_ceil(threads)).max(1);
         let groups = self.items.div_ceil(together);
@@ -49,8 +50,13 @@ impl Work {
         let shares = Mutex::new(shares.collect::<Vec<_>>().into_iter());
         let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
         run_by_all(&|| {
-            while let Some((items, part)) = next() {
-                run(items, part);
+            let mut share = next();
+            if share.is_some() {
+                let mut run = worker();
+                while let Some((items, part)) = share {
+                    run(items, part);
+                    share = next();
+                }
             }
         });
     }
@@ -68,13 +74,14 @@ mod tests {
         {
             let width = |item: usize| item * (item + 1) / 2;
             let mut y = vec![0.0; width(items)];
-            Work { items, together, multiplications }.share(&mut y, width, |[first, end], part| {
+            let run = |[first, end]: [usize; 2], part: &mut [f32]| {
                 assert_eq!(part.len(), width(end) - width(first));
                 for item in first..end {
                     let at = width(item) - width(first);
                     part[at..at + item + 1].iter_mut().for_each(|value| *value += item as f32);
                 }
-            });
+            };
+            Work { items, together, multiplications }.share(&mut y, width, || run);
             let mut expected = (0..items).flat_map(|item| vec![item as f32; item + 1]);
             assert!(y.iter().all(|value| Some(*value) == expected.next()));
         }

@@ -114,10 +114,11 @@ where
         let together = TILES_AT_ONCE / grid.across().min(TILES_AT_ONCE);
         let work = Work { items: pictures * grid.down(), together, multiplications };
         let offset = |band| grid.first_row(band) * out_width * self.filters;
-        work.share(values_mut(&mut y)?, offset, |bands, y| match self.registers {
+        let fill = |bands, y: &mut [E]| match self.registers {
             Available::Avx2(registers) => self.fill(registers, x, y, bands),
             Available::Avx512(registers) => self.fill(registers, x, y, bands),
-        });
+        };
+        work.share(values_mut(&mut y)?, offset, || fill);
         y.f_permute([0, 3, 1, 2])
     }
 
