@@ -21,7 +21,7 @@ pub struct Classification {
 /// Where the time went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// From bytes to pixels, on a decoding thread.
+    /// From bytes to pixels.
     pub decode: Duration,
     /// Waiting for a decoding thread and for the engine.
     pub queue: Duration,

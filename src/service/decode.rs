@@ -1,4 +1,5 @@
-//! From the bytes of a picture to the queue of its network; runs on a decoding thread.
+//! From the bytes of a picture to the queue of its network; runs on a decoding thread, or where the
+//! network does.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use super::{ServiceError, Ticket};
 use crate::batching::{Reply, SubmitError};
 use crate::traces::Stage;
 
-/// From bytes to pixels, on a decoding thread.
+/// From bytes to pixels.
 const DECODE: &str = "decode";
 /// Waiting for the engine.
 const QUEUE: &str = "queue";
