@@ -64,7 +64,8 @@ impl Decoder {
         Ok(Queued { header, region, warnings, at, place })
     }
 
-    /// Whether to decode the picture takes some milliseconds at most.
+    /// Whether to decode the picture takes some milliseconds at most. Looks at no more than the header,
+    /// since it is asked on a thread that moves bytes.
     pub(super) fn is_quick(&self, picture: &Picture) -> bool {
         let header = || Header::read(&picture.bytes, self.max_pixels);
         picture.bytes.len() <= QUICK_FILE
