@@ -10,7 +10,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::thread;
+use std::thread::{self, ThreadId};
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Inference {
     jobs: mpsc::UnboundedSender<Job>,
     runtime: Handle,
+    thread: ThreadId,
     threads: NonZeroUsize,
 }
 
@@ -38,10 +39,10 @@ impl Inference {
                 job();
             }
         };
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("inference".to_owned())
             .spawn(move || runtime.block_on(work))?;
-        Ok(Self { jobs, runtime: handle, threads })
+        Ok(Self { jobs, runtime: handle, thread: thread.thread().id(), threads })
     }
 
     /// While the guard lives, what the calling thread spawns is run on this thread, between jobs. Who
@@ -55,8 +56,12 @@ impl Inference {
         team.assemble(self.threads);
     }
 
-    /// Runs `job`, unless the future is dropped before it begins. Panics as the job does.
+    /// Runs `job`, unless the future is dropped before it begins: at once, if this is the thread, and
+    /// else after those that came before. Panics as the job does.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        if thread::current().id() == self.thread {
+            return job();
+        }
         outcome(self.begin(job).await)
     }
 
@@ -105,6 +110,10 @@ mod tests {
             .expect("a thread");
         let panic = panicked.join().expect_err("a panic");
         assert_eq!(panic.downcast_ref(), Some(&"as ordered"));
+        let there = inference.clone();
+        let task = async move { there.run(name).await };
+        let task = inference.runtime.spawn(task).await.expect("no panic");
+        assert_eq!(task.as_deref(), Some("inference"));
         assert_eq!(inference.run(name).await.as_deref(), Some("inference"));
     }
 }

@@ -111,8 +111,11 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
         (depth, in_flight) == (0, 0)
     }
 
-    /// Runs `work`, which takes but a moment, where the collector runs, which has to wait meanwhile.
+    /// Runs `work`, which takes but a moment, where the collector runs, which has to wait meanwhile: for
+    /// who is alone. The thread stays awake for a moment after the next batch, since who asks one picture
+    /// after the other is back at once.
     pub fn run_beside(&self, work: impl FnOnce() + Send + 'static) {
+        self.inner.queue.stay_awake();
         self.inner.runtime.spawn(async { work() });
     }
 

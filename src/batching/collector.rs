@@ -15,6 +15,11 @@ use super::queue::{Queue, RunGuard};
 use super::ticket::{Ticket, Waiting};
 use super::{Batch, Engine, EngineFailure, Reply};
 
+/// How long the thread stays awake for who asks one picture after the other: longer than an answer and
+/// the next request take on one machine. An idle processor takes a tenth of a millisecond or two to
+/// wake up, and then runs what comes more slowly for a while.
+const AWAKE: Duration = Duration::from_micros(500);
+
 /// Serves the queue until it is closed and empty.
 pub(super) async fn collect<E: Engine>(engine: Arc<E>, queue: Arc<Queue<E::Input, E::Output>>) {
     // Also when this task panics or the runtime ends: nobody shall wait for a dead collector.
@@ -22,6 +27,19 @@ pub(super) async fn collect<E: Engine>(engine: Arc<E>, queue: Arc<Queue<E::Input
     let queue = &*queue.0;
     while let Some(jobs) = queue.next().await {
         serve(&*engine, queue, jobs).await;
+        if queue.take_stay_awake() {
+            stay_awake(queue).await;
+        }
+    }
+}
+
+/// Until there is a job, or for [`AWAKE`]. Other tasks of the thread run in between, and whatever
+/// else wants its processor.
+async fn stay_awake<I, O>(queue: &Queue<I, O>) {
+    let since = std::time::Instant::now();
+    while queue.is_waiting() && since.elapsed() < AWAKE {
+        std::thread::yield_now();
+        tokio::task::yield_now().await;
     }
 }
 

@@ -34,6 +34,8 @@ struct State<I, O> {
     waiting: BTreeMap<u64, Waiting<I, O>>,
     arrivals: u64,
     closed: bool,
+    /// After the next batch.
+    stay_awake: bool,
     running: Option<Running>,
     batches: u64,
     last_batch_size: usize,
@@ -59,6 +61,7 @@ impl<I, O> Queue<I, O> {
             waiting: BTreeMap::new(),
             arrivals: 0,
             closed: false,
+            stay_awake: false,
             running: None,
             batches: 0,
             last_batch_size: 0,
@@ -143,6 +146,22 @@ impl<I, O> Queue<I, O> {
             Some(mean) => mean.mul_f64(1.0 - NEWEST) + time.mul_f64(NEWEST),
             None => time,
         });
+    }
+
+    /// Asks the collector to stay awake for a moment after the next batch.
+    pub(super) fn stay_awake(&self) {
+        self.state().stay_awake = true;
+    }
+
+    /// Whether somebody has asked for it since the last time.
+    pub(super) fn take_stay_awake(&self) -> bool {
+        std::mem::take(&mut self.state().stay_awake)
+    }
+
+    /// Whether there is nothing to do, but may be again.
+    pub(super) fn is_waiting(&self) -> bool {
+        let state = self.state();
+        state.waiting.is_empty() && !state.closed
     }
 
     /// Refuses whatever comes from now on; what waits is still served.

@@ -8,6 +8,9 @@ use super::share::Work;
 use crate::model::architecture::Pool;
 use crate::model::network::Precision;
 
+/// To look at a value takes as long as so many multiplications: it comes from another core's cache.
+const LOOK: usize = 32;
+
 /// Max-pooling of `x`, `[N, C, H, W]`, channels-last, as the output is. In ceil mode: windows that reach
 /// over the edge are taken as far as they go. In bf16 nothing may be below zero: then the bits are in the
 /// same order as the numbers.
@@ -36,7 +39,8 @@ fn run<E: Element>(x: &Tensor, pool: Pool) -> Result<Tensor, TchError> {
     let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
     let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
     let (x, wide, wide_out) = (values::<E>(&x)?, width * channels, out_width * channels);
-    let work = Work { items: pictures * out_height, together: 1, multiplications: wide_out };
+    let multiplications = LOOK * kernel * wide;
+    let work = Work { items: pictures * out_height, together: 1, multiplications };
     let worker = || {
         let mut line = vec![E::ZERO; wide];
         move |[first, end]: [usize; 2], y: &mut [E]| {

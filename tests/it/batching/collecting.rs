@@ -16,6 +16,24 @@ async fn a_lone_request_waits_on_no_timer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_collector_that_stays_awake_serves_and_ends_as_ever() {
+    let rig = Rig::new(7, config(8, 100));
+    for input in [1, 2] {
+        let (done, ran) = tokio::sync::oneshot::channel();
+        rig.batcher.run_beside(move || done.send(()).expect("somebody waits"));
+        ran.await.expect("the work was run");
+        let reply = rig.submit(input, PATIENT).await.expect("an answer");
+        assert_eq!((reply.output, reply.queue, reply.batch_size), (10 * input, ms(0), 1));
+    }
+    rig.batcher.close();
+    let start = Instant::now();
+    rig.batcher.closed().await;
+    assert_eq!(start.elapsed(), ms(0));
+    assert_eq!(rig.batches(), [vec![1], vec![2]]);
+    rig.assert_quiet();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_grows_while_the_engine_is_busy_up_to_its_limit() {
     let rig = Rig::new(10, config(4, 100));
     let mut all = rig.start_all([1]);
