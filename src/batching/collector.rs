@@ -33,11 +33,13 @@ pub(super) async fn collect<E: Engine>(engine: Arc<E>, queue: Arc<Queue<E::Input
     }
 }
 
-/// Until there is a job, or for [`AWAKE`]. Other tasks of the thread run in between, and whatever
-/// else wants its processor.
+/// Until there is a job, or will be none, or for [`AWAKE`]. Other tasks of the thread run in between, and
+/// whatever else wants its processor.
 async fn stay_awake<I, O>(queue: &Queue<I, O>) {
+    let is_idle = || queue.stats().depth == 0 && !queue.is_closed();
+    // Not tokio's clock, which stands still in tests while a task is ready.
     let since = std::time::Instant::now();
-    while queue.is_waiting() && since.elapsed() < AWAKE {
+    while is_idle() && since.elapsed() < AWAKE {
         std::thread::yield_now();
         tokio::task::yield_now().await;
     }

@@ -158,12 +158,6 @@ impl<I, O> Queue<I, O> {
         std::mem::take(&mut self.state().stay_awake)
     }
 
-    /// Whether there is nothing to do, but may be again.
-    pub(super) fn is_waiting(&self) -> bool {
-        let state = self.state();
-        state.waiting.is_empty() && !state.closed
-    }
-
     /// Refuses whatever comes from now on; what waits is still served.
     pub(super) fn close(&self) {
         self.state().closed = true;
