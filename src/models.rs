@@ -87,7 +87,7 @@ impl Loader {
         move || {
             let precision = built.get().map(|built: &Built| built.precision).or(precision);
             let classifier = build(&inference, Arc::clone(&folder), precision)?;
-            let precision = classifier.precision();
+            let (precision, runs) = (classifier.precision(), classifier.runs());
             let classifier = Arc::new(Mutex::new(classifier));
             // Run by run: a reload shall not hold up those that serve for longer than a batch.
             let run = |size, team, times| {
@@ -100,7 +100,7 @@ impl Loader {
                 tracing::debug!(size, ?team, ?took, "ran a batch");
                 Ok::<_, ClassifierError>(took)
             };
-            let sizes = BatchSizes::warm_up(batching.max_batch, run)?;
+            let sizes = BatchSizes::warm_up(runs, batching.max_batch, run)?;
             // What building has left: of two networks, where the precision was to be found.
             crate::memory::give_back();
             if built.set(Built { largest: sizes.largest(), precision }).is_err() {
@@ -126,7 +126,7 @@ fn build(
     })
 }
 
-/// A classifier that runs the sizes that it is warm for.
+/// A classifier and the sizes that it runs.
 struct WarmNetwork {
     /// Never waited for: one batch runs at a time.
     classifier: Arc<Mutex<Classifier>>,

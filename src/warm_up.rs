@@ -5,10 +5,10 @@
 //! size. Warming up all of 32 sizes takes seconds for each network, and four networks with 32
 //! sizes outgrow the cache, so that it would all be for nothing.
 //!
-//! So a network runs batches of 1, 2, 4, … only, each warmed up before it is ready. What comes in
+//! So such a network runs batches of 1, 2, 4, … only, each warmed up before it is ready. What comes in
 //! between is run in parts (13 as 8 + 4 + 1) or filled up with black (13 as 16), whatever takes less
 //! time by what was measured: where a lone picture takes as long as two, much of the time for 13 would
-//! go to the last one.
+//! go to the last one. A network of layers of our own has no kernels for a shape, and runs 13 as 13.
 //!
 //! The sizes stop where one run would take longer than [`LONGEST_RUN`]: larger batches would make
 //! everybody wait and nothing faster. It bounds the warm-up, too, to thrice that or little more for
@@ -20,7 +20,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::model::Team;
+use crate::model::{Runs, Team};
 
 /// Longest that one batch may take.
 const LONGEST_RUN: Duration = Duration::from_millis(250);
@@ -43,12 +43,12 @@ const SMALL: Duration = Duration::from_millis(20);
 /// A lone picture whose first run took longer is as that, however long its kernels took.
 const WITH_KERNELS: Duration = Duration::from_millis(100);
 
-/// The sizes that are warm, ascending; the first is 1.
+/// The sizes that are warm, ascending, of which the first is 1, and those that are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchSizes {
     warm: Vec<Warm>,
-    /// The place in `warm` of what is run first of 1, 2, 3, … pictures, up to the largest size.
-    firsts: Vec<usize>,
+    /// What is run first of 1, 2, 3, … pictures, up to the largest size.
+    firsts: Vec<(usize, Team)>,
 }
 
 /// A size, who runs it, and how long that takes.
@@ -72,6 +72,7 @@ impl BatchSizes {
     /// Runs ever larger batches, up to `max`. `run` runs one of a size as often as it is told, by whom it
     /// is told, and says how long it took at least.
     pub fn warm_up<E>(
+        runs: Runs,
         max: NonZeroUsize,
         mut run: impl FnMut(usize, Team, usize) -> Result<Duration, E>,
     ) -> Result<Self, E> {
@@ -91,7 +92,10 @@ impl BatchSizes {
                 None => break,
             }
         }
-        let firsts = firsts(&warm);
+        let firsts = match runs {
+            Runs::Prepared => firsts(&warm),
+            Runs::All => all(&warm),
+        };
         Ok(Self { warm, firsts })
     }
 
@@ -103,11 +107,10 @@ impl BatchSizes {
     pub fn split<'a, T>(&'a self, mut batch: &'a [T]) -> impl Iterator<Item = Part<'a, T>> {
         std::iter::from_fn(move || {
             let left = batch.len().checked_sub(1)?;
-            let place = self.firsts.get(left).or(self.firsts.last())?;
-            let Warm { size, team, .. } = self.warm.get(*place)?;
-            let (items, rest) = batch.split_at(size.get().min(batch.len()));
+            let (size, team) = *self.firsts.get(left).or(self.firsts.last())?;
+            let (items, rest) = batch.split_at(size.min(batch.len()));
             batch = rest;
-            Some(Part { items, size: size.get(), team: *team })
+            Some(Part { items, size, team })
         })
     }
 }
@@ -153,7 +156,7 @@ fn by_one<E>(
 
 /// See [`BatchSizes::firsts`]: the largest size that fits, or the next to be filled up, if that takes
 /// less.
-fn firsts(warm: &[Warm]) -> Vec<usize> {
+fn firsts(warm: &[Warm]) -> Vec<(usize, Team)> {
     let times = plausible(warm);
     let (mut first, mut least) = (Vec::new(), vec![Duration::ZERO]);
     for (place, Warm { size, .. }) in warm.iter().enumerate() {
@@ -166,10 +169,19 @@ fn firsts(warm: &[Warm]) -> Vec<usize> {
                 .map(|below| (times[below] + least[count - warm[below].size.get()], below));
             let (took, place) = in_parts.map_or(filled_up, |parts| parts.min(filled_up));
             least.push(took);
-            first.push(place);
+            first.push((warm[place].size.get(), warm[place].team));
         }
     }
     first
+}
+
+/// Every size as it is, by whom the next that is warm is run.
+fn all(warm: &[Warm]) -> Vec<(usize, Team)> {
+    let mut all = Vec::new();
+    for Warm { size, team, .. } in warm {
+        all.extend((all.len() + 1..=size.get()).map(|count| (count, *team)));
+    }
+    all
 }
 
 /// How long each size takes, as far as it is certain: no longer than the size before twice, nor than
@@ -202,7 +214,7 @@ mod tests {
         // Each picture takes as long, and to begin takes next to nothing.
         let run =
             |size: usize, _, _| Ok::<_, Infallible>(Duration::from_nanos(1 + 1000 * size as u64));
-        let Ok(sizes) = BatchSizes::warm_up(max, run);
+        let Ok(sizes) = BatchSizes::warm_up(Runs::Prepared, max, run);
         sizes
     }
 
@@ -225,7 +237,8 @@ mod tests {
     fn a_batch_is_filled_up_where_that_takes_less_than_another_run() {
         // To begin takes as long as three pictures.
         let run = |size: usize, _, _| Ok::<_, Infallible>(Duration::from_micros(3 + size as u64));
-        let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(32).expect("not zero"), run);
+        let max = NonZeroUsize::new(32).expect("not zero");
+        let Ok(sizes) = BatchSizes::warm_up(Runs::Prepared, max, run);
         assert_eq!(parts(&sizes, 3), [(3, 4)]);
         assert_eq!(parts(&sizes, 6), [(6, 8)]);
         assert_eq!(parts(&sizes, 17), [(16, 16), (1, 1)]);
@@ -233,6 +246,11 @@ mod tests {
         assert_eq!(parts(&sizes, 23), [(16, 16), (7, 8)]);
         assert_eq!(parts(&sizes, 30), [(30, 32)]);
         assert_eq!(parts(&sizes, 33), [(32, 32), (1, 1)]);
+        // Where nothing is prepared, nothing is gained.
+        let Ok(sizes) = BatchSizes::warm_up(Runs::All, max, run);
+        assert_eq!(sizes.largest(), max);
+        assert_eq!([3, 17, 32].map(|size| parts(&sizes, size)), [3, 17, 32].map(|n| vec![(n, n)]));
+        assert_eq!(parts(&sizes, 37), [(32, 32), (5, 5)]);
     }
 
     #[test]
@@ -241,7 +259,8 @@ mod tests {
             let slow = if size >= 8 { 10 } else { 1 };
             Ok::<_, Infallible>(Duration::from_micros(slow * (1 + size as u64)))
         };
-        let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(16).expect("not zero"), run);
+        let max = NonZeroUsize::new(16).expect("not zero");
+        let Ok(sizes) = BatchSizes::warm_up(Runs::Prepared, max, run);
         assert_eq!(parts(&sizes, 9), [(8, 8), (1, 1)]);
         assert_eq!(parts(&sizes, 15), [(8, 8), (4, 4), (2, 2), (1, 1)]);
     }
@@ -260,14 +279,15 @@ mod tests {
             let (begin, threads) = if team == Team::One { (0, 1) } else { (150, 2) };
             Ok::<_, Infallible>(Duration::from_micros(begin + 70 * size as u64 / threads))
         };
-        let Ok(sizes) = BatchSizes::warm_up(NonZeroUsize::new(8).expect("not zero"), run);
-        let teams = [1, 2, 4, 8].map(|size| sizes.split(&vec![(); size]).next().map(|p| p.team));
-        assert_eq!(teams, [Team::One, Team::One, Team::All, Team::All].map(Some));
+        let max = NonZeroUsize::new(8).expect("not zero");
+        let Ok(sizes) = BatchSizes::warm_up(Runs::All, max, run);
+        let teams = [1, 2, 3, 4, 8].map(|size| sizes.split(&vec![(); size]).next().map(|p| p.team));
+        assert_eq!(teams, [Team::One, Team::One, Team::All, Team::All, Team::All].map(Some));
     }
 
     #[test]
     fn a_failure_ends_the_warm_up() {
         let fails = |size, _, _| if size == 4 { Err(size) } else { Ok(Duration::ZERO) };
-        assert_eq!(BatchSizes::warm_up(NonZeroUsize::MAX, fails), Err(4));
+        assert_eq!(BatchSizes::warm_up(Runs::All, NonZeroUsize::MAX, fails), Err(4));
     }
 }

@@ -75,7 +75,7 @@ impl Ceiling {
             team.assemble(threads.inference);
             classifier.time_golden(folder, size, times)
         };
-        let sizes = BatchSizes::warm_up(AT_ONCE, run)?;
+        let sizes = BatchSizes::warm_up(classifier.runs(), AT_ONCE, run)?;
         Team::All.assemble(threads.inference);
         Ok(Self { spec, multiplications, classifier, sizes, trials, threads })
     }

@@ -66,6 +66,14 @@ pub enum ClassifierError {
     NotFinite,
 }
 
+/// Which sizes of batches a network runs as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Those for which it has been warmed up.
+    Prepared,
+    All,
+}
+
 /// Batch by which the faster arithmetic is found, and how often it runs in each.
 const TRIAL_BATCH: usize = 8;
 const TRIALS: usize = 6;
@@ -169,6 +177,11 @@ impl Classifier {
 
     pub fn precision(&self) -> Precision {
         self.network.precision()
+    }
+
+    /// Which sizes of batches it runs as they are: all, if there are no kernels to be made for each.
+    pub fn runs(&self) -> Runs {
+        if self.network.makes_kernels() { Runs::Prepared } else { Runs::All }
     }
 
     /// Runs the golden picture, `size` times in one batch, and checks what comes out. It also

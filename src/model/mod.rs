@@ -25,7 +25,7 @@ mod team;
 pub mod trial;
 pub mod weights;
 
-pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Sample};
+pub use classifier::{ClassMaps, Classifier, ClassifierError, Pixels, Prediction, Runs, Sample};
 pub use folder::{FolderError, ModelFolder};
 pub use manifest::Manifest;
 pub use network::Precision;

@@ -75,8 +75,6 @@ pub struct Network {
     head: Head,
     precision: Precision,
     layout: Layout,
-    /// Pictures of a part at most, if large batches run in parts.
-    part: i64,
 }
 
 #[derive(Debug)]
@@ -147,18 +145,22 @@ impl Network {
             };
             append(&mut steps, step);
         }
-        let (head, part) = (architecture.head, parts::most());
-        Ok(Self { steps, fused, head, precision, layout, part })
+        Ok(Self { steps, fused, head: architecture.head, precision, layout })
     }
 
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
+    /// Whether libtorch makes a kernel for each shape of input.
+    pub(super) fn makes_kernels(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Conv(_) | Step::FusedConv(_)))
+    }
+
     /// Runs a batch of prepared input `[N, C, H, W]` (any strides; channels-last is fastest).
     pub fn forward(&self, input: &Tensor) -> Result<Scores, TchError> {
         match self.layout {
-            Layout::Served => parts::forward(self, self.part, input),
+            Layout::Served => parts::forward(self, input),
             Layout::Planar | Layout::ChannelsLast | Layout::Fused => self.pass(input),
         }
     }

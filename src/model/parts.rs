@@ -11,13 +11,10 @@ use tch::{TchError, Tensor};
 
 use super::network::Network;
 use super::scores::Scores;
-use super::simd::has_tiles;
 use super::team::{Team, run_by_all};
 
-/// Pictures of a part at most, and where tiles of bf16 are multiplied, which takes two in little more time
-/// than one.
+/// Pictures of a part at most.
 const MOST: i64 = 8;
-const MOST_IN_TILES: i64 = 16;
 /// Fewer for each thread are run layer by layer.
 const FEWEST: i64 = 2;
 
@@ -37,20 +34,15 @@ impl Shared<'_> {
     }
 }
 
-/// Pictures of a part at most, on this processor.
-pub(super) fn most() -> i64 {
-    if has_tiles() { MOST_IN_TILES } else { MOST }
-}
-
-/// Runs `input`, `[N, C, H, W]`, in parts of `most` or fewer, about, if there is enough of it.
-pub(super) fn forward(network: &Network, most: i64, input: &Tensor) -> Result<Scores, TchError> {
+/// Runs `input`, `[N, C, H, W]`, in parts of [`MOST`] or fewer, about, if there is enough of it.
+pub(super) fn forward(network: &Network, input: &Tensor) -> Result<Scores, TchError> {
     let pictures = input.size().first().copied().unwrap_or_default();
     let all = usize::try_from(tch::get_num_threads()).ok().and_then(NonZeroUsize::new);
     let threads = all.map_or(1, NonZeroUsize::get) as i64;
     if threads == 1 || pictures < threads * FEWEST {
         return network.pass(input);
     }
-    let count = threads.max(pictures.div_euclid(most));
+    let count = threads.max(pictures.div_euclid(MOST));
     let bound = |part: i64| part * pictures / count;
     let parts =
         (0..count).map(|part| input.f_narrow(0, bound(part), bound(part + 1) - bound(part)));

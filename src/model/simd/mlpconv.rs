@@ -6,14 +6,15 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::amx::{self, Amx};
 use super::block::Block;
 use super::multiplier::Pairs;
-use super::registers::{Available, Avx2, Avx512, has_tiles};
+use super::registers::{Available, Avx2, Avx512};
 use super::window::Window;
 use crate::model::fused::Activation;
 
-/// Convolutions of more channels are oneDNN's, unless they are 1×1: it is as fast then, and gathers
-/// nothing.
+/// Convolutions of more channels are oneDNN's, unless they are 1×1 or multiplied in tiles: it is as fast
+/// then, and gathers nothing.
 const FEW_CHANNELS: usize = 4;
 
 /// Convolutions of which all but the first are 1×1, in f32 or bf16.
@@ -25,6 +26,7 @@ enum Blocks {
     Avx2(Block<Avx2>),
     Avx512(Block<Avx512>),
     Pairs(Block<Pairs>),
+    Amx(amx::Block),
 }
 
 impl MlpConv {
@@ -39,7 +41,8 @@ impl MlpConv {
         let [channels, kernel, stride, padding] =
             [channels, kernel, stride, padding].map(|n| n as usize);
         let window = Window { channels, kernel, stride, padding };
-        if channels > FEW_CHANNELS && !window.is_pixel() {
+        let amx = Amx::detect().filter(|_| values.0.kind() == Kind::BFloat16);
+        if channels > FEW_CHANNELS && !window.is_pixel() && amx.is_none() {
             return Ok(None);
         }
         let blocks = match (values.0.kind(), Available::detect()) {
@@ -49,10 +52,10 @@ impl MlpConv {
             (Kind::Float, Some(Available::Avx512(registers))) => {
                 Blocks::Avx512(Block::new(registers, values, window, activation)?)
             }
-            // Tiles are oneDNN's.
-            (Kind::BFloat16, _) if !has_tiles() => match Pairs::detect() {
-                Some(pairs) => Blocks::Pairs(Block::new(pairs, values, window, activation)?),
-                None => return Ok(None),
+            (Kind::BFloat16, _) => match (amx, Pairs::detect()) {
+                (Some(amx), _) => Blocks::Amx(amx::Block::new(amx, values, window, activation)?),
+                (_, Some(pairs)) => Blocks::Pairs(Block::new(pairs, values, window, activation)?),
+                _ => return Ok(None),
             },
             _ => return Ok(None),
         };
@@ -66,6 +69,7 @@ impl MlpConv {
             (Blocks::Avx2(block), Blocks::Avx2(next)) => block.append(next).map(Blocks::Avx2),
             (Blocks::Avx512(block), Blocks::Avx512(next)) => block.append(next).map(Blocks::Avx512),
             (Blocks::Pairs(block), Blocks::Pairs(next)) => block.append(next).map(Blocks::Pairs),
+            (Blocks::Amx(block), Blocks::Amx(next)) => block.append(next).map(Blocks::Amx),
             (_, next) => Some(next),
         };
         left.map(Self)
@@ -78,6 +82,7 @@ impl MlpConv {
             Blocks::Avx2(block) => block.run(x),
             Blocks::Avx512(block) => block.run(x),
             Blocks::Pairs(block) => block.run(x),
+            Blocks::Amx(block) => block.run(x),
         }
     }
 }
@@ -124,12 +129,15 @@ mod tests {
             (3, 5, [1, 2], [9, 8]),
             (1, 5, [1, 2], [28, 28]),
             (3, 11, [4, 0], [31, 43]),
+            (50, 5, [1, 2], [9, 27]),
+            (64, 3, [1, 1], [6, 6]),
+            (33, 3, [2, 1], [8, 70]),
             (4, 3, [2, 3], [2, 4]),
             (50, 1, [1, 0], [7, 5]),
             (33, 1, [1, 0], [7, 5]),
         ] {
             let found = block(kind, [channels, kernel], [stride, padding]);
-            let Some((block, weights)) = found else { return };
+            let Some((block, weights)) = found else { continue };
             for pictures in [1, 30] {
                 let x = random(&[pictures, channels, height, width]).to_kind(kind);
                 let mut expected = x.to_kind(Kind::Float);

@@ -1,13 +1,15 @@
-//! Layers of our own, for processors with AVX2 and FMA, or AVX-512.
+//! Layers of our own, for processors with AVX2 and FMA, AVX-512, or AMX.
 //!
 //! A convolution of libtorch's writes all its outputs to memory before the next one reads them, and so does
 //! each step of Winograd's algorithm if it is made of libtorch's operators. Here some pixels or tiles at a
 //! time go through several layers or steps within the caches, and what is left of a layer is taken by
 //! whichever thread is done.
 //!
-//! All of it is written for a kind of [`registers`], and compiled for each: the widest that the processor
-//! has are used. `unsafe` is what the registers and the values of a tensor are reached by.
+//! Most of it is written for a kind of [`registers`], and compiled for each: the widest that the processor
+//! has are used. Blocks of bf16 are multiplied in tiles where the processor has them ([`amx`]). `unsafe` is what the registers and the values of a tensor are reached by.
 
+mod aligned;
+mod amx;
 mod block;
 mod elements;
 mod maximum;
@@ -22,10 +24,10 @@ mod transform;
 mod window;
 mod winograd;
 
+pub(super) use amx::has_tiles;
 pub(super) use elements::{floats, floats_mut};
 pub(super) use maximum::max_pool_by_rows;
 pub(super) use mlpconv::MlpConv;
-pub(super) use registers::has_tiles;
 pub(super) use winograd::WinogradConv;
 
 use super::fused::Activation;

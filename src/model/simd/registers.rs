@@ -7,13 +7,12 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __cpuid_count, __m256, __m512, _CMP_UNORD_Q, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
-    _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_epi32, _mm512_max_ps, _mm512_mul_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
-    CpuidResult,
+    __m256, __m512, _CMP_UNORD_Q, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_mov_epi32, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
 };
 use std::fmt::Debug;
 
@@ -80,16 +79,6 @@ impl Available {
 /// Filters come in panels of so many: two registers.
 pub(super) const fn panel_of<R: Registers>() -> usize {
     2 * R::LANES
-}
-
-/// Whether this processor multiplies tiles of bf16 (AMX), sixteen times as many values at once as of f32.
-pub(in crate::model) fn has_tiles() -> bool {
-    const AMX_BF16: u32 = 1 << 22;
-    // Later versions of Rust have it as a safe function.
-    let identify: unsafe fn(u32, u32) -> CpuidResult = __cpuid_count;
-    // SAFETY: processors with AVX-512 have the instruction, and tell of seven leaves and more. See
-    // "CPUID" in the Intel 64 and IA-32 Architectures Software Developer's Manual.
-    Avx512::detect().is_some() && unsafe { identify(7, 0) }.edx & AMX_BF16 != 0
 }
 
 /// Sixteen registers of eight values.

@@ -1,0 +1,198 @@
+//! The layers of an mlpconv block, some tiles of pixels at a time.
+
+use std::array::from_fn;
+
+use tch::{Device, TchError, Tensor};
+
+use super::product::{Left, Target, product};
+use super::tiling::Tiling;
+use super::{Amx, DEEP, PANEL, TOGETHER};
+use crate::model::fused::Activation;
+use crate::model::simd::Epilogue;
+use crate::model::simd::aligned::Aligned;
+use crate::model::simd::elements::{Bf16, Element, values, values_mut};
+use crate::model::simd::share::Work;
+use crate::model::simd::tiles::Grid;
+use crate::model::simd::window::Window;
+
+/// How many times as fast it multiplies as what shares are measured by.
+const SPEED: usize = 16;
+
+/// Convolutions of which all but the first are 1×1.
+#[derive(Debug)]
+pub(in crate::model::simd) struct Block {
+    amx: Amx,
+    window: Window,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    /// `[filters / PANEL, lines * depth / 2, PANEL, 2]`, filled up with zeros.
+    weights: Aligned<Bf16>,
+    epilogue: Epilogue,
+    filters: usize,
+}
+
+impl Block {
+    /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`, both of bf16.
+    pub(in crate::model::simd) fn new(
+        amx: Amx,
+        (weight, bias): (&Tensor, &Tensor),
+        window: Window,
+        activation: Activation,
+    ) -> Result<Self, TchError> {
+        let filters = weight.size4()?.0 as usize;
+        // `[filters, kernel, kernel * channels]`, the order in which a window's values lie.
+        let weight = weight.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let wide = window.kernel * window.channels;
+        let layer = Layer {
+            weights: panels(values(&weight)?, filters, [window.kernel, wide]),
+            epilogue: Epilogue::new(bias, activation)?,
+            filters,
+        };
+        Ok(Self { amx, window, layers: vec![layer] })
+    }
+
+    /// Appends `next`, which sees what this puts out, or gives it back if it sees more than a pixel at
+    /// a time.
+    pub(in crate::model::simd) fn append(&mut self, next: Self) -> Option<Self> {
+        if !next.window.is_pixel() {
+            return Some(next);
+        }
+        self.layers.extend(next.layers);
+        None
+    }
+
+    /// As [`crate::model::simd::MlpConv::run`].
+    pub(in crate::model::simd) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let tiling = self.tiling(x)?;
+        let (pictures, ..) = x.size4()?;
+        let [height, width] = [tiling.grid.out_height, tiling.grid.out_width].map(|n| n as i64);
+        let filters = self.layers.last().map_or(0, |last| last.filters);
+        let shape = [pictures, height, width, filters as i64];
+        let mut y = Tensor::f_empty(shape, (Bf16::KIND, Device::Cpu))?;
+        let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let x = values(&x)?;
+        let padded;
+        let x = if tiling.reads_beyond() {
+            padded = tiling.padded(x);
+            &*padded
+        } else {
+            x
+        };
+        let weights = self.layers.iter().map(|layer| layer.weights.len()).sum::<usize>();
+        let multiplications = tiling.rows * weights / SPEED;
+        let work = Work { items: tiling.count(), together: TOGETHER, multiplications };
+        let offset = |tile| tiling.first_pixel(tile) * filters;
+        let worker = || {
+            let mut buffers = self.buffers(tiling);
+            move |tiles, y: &mut [Bf16]| self.fill(&mut buffers, (x, tiling), (tiles, y))
+        };
+        work.share(values_mut(&mut y)?, offset, worker);
+        y.f_permute([0, 3, 1, 2])
+    }
+
+    fn tiling(&self, x: &Tensor) -> Result<Tiling, TchError> {
+        let (pictures, channels, height, width) = x.size4()?;
+        let [pictures, channels, height, width] =
+            [pictures, channels, height, width].map(|n| n as usize);
+        let sides = [height, width].map(|side| self.window.outputs(side));
+        match sides {
+            [Some(out_height), Some(out_width)] if channels == self.window.channels => {
+                let grid = Grid { height, width, out_height, out_width };
+                Ok(Tiling::new(self.window, grid, pictures))
+            }
+            _ => Err(TchError::Shape(format!("{:?} of {:?}", self.window, x.size()))),
+        }
+    }
+
+    /// What is between the layers and after them, `[TOGETHER * rows, width]`, of one thread.
+    fn buffers(&self, tiling: Tiling) -> Vec<Aligned<Bf16>> {
+        let buffer =
+            |layer: &Layer| Aligned::filled(Bf16::ZERO, TOGETHER * tiling.rows * layer.width());
+        self.layers.iter().map(buffer).collect()
+    }
+
+    /// Writes the tiles from `first` to before `end` to `y`.
+    fn fill(
+        &self,
+        buffers: &mut [Aligned<Bf16>],
+        (x, tiling): (&[Bf16], Tiling),
+        ([first, end], y): ([usize; 2], &mut [Bf16]),
+    ) {
+        let layers = (self.layers.split_last(), buffers.split_last_mut());
+        let (Some((last, before)), Some((outputs, between))) = layers else { return };
+        let origin = tiling.first_pixel(first);
+        for first in (first..end).step_by(TOGETHER) {
+            let count = (end - first).min(TOGETHER);
+            let mut left = tiling.left(x, first, count);
+            for (layer, outputs) in before.iter().zip(&mut *between) {
+                let (tiles, stride) = (layer.tiles(tiling.rows), layer.width());
+                let wanted = [tiling.rows; TOGETHER];
+                let target = Target { values: outputs, tiles, wanted, stride };
+                product(self.amx, (left, &layer.weights), &layer.epilogue, target);
+                let values = outputs;
+                left = Left { values, tiles, stride, lines: 1, pitch: 0, depth: stride, ..left };
+            }
+            let place = |tile: usize| {
+                let pixel = tiling.first_pixel((first + tile).min(end));
+                [pixel - origin, tiling.first_pixel((first + tile + 1).min(end)) - pixel]
+            };
+            last.write(self.amx, left, outputs, (from_fn(place), y));
+        }
+    }
+}
+
+impl Layer {
+    /// Values from one pixel's outputs to the next one's.
+    fn width(&self) -> usize {
+        self.filters.next_multiple_of(PANEL)
+    }
+
+    /// Where each tile of `rows` pixels begins between the layers.
+    fn tiles(&self, rows: usize) -> [usize; TOGETHER] {
+        from_fn(|tile| tile * rows * self.width())
+    }
+
+    /// Writes the block's outputs to `y`. Of each tile there is the first pixel, and how many are wanted.
+    /// They go by way of `outputs` if there are more of them in whole panels.
+    fn write(
+        &self,
+        amx: Amx,
+        left: Left<'_>,
+        outputs: &mut [Bf16],
+        (pixels, y): ([[usize; 2]; TOGETHER], &mut [Bf16]),
+    ) {
+        let (width, filters) = (self.width(), self.filters);
+        let (first, wanted) = (pixels.map(|[first, _]| first * filters), pixels.map(|[_, n]| n));
+        let factors = (left, &*self.weights);
+        if width == filters {
+            let target = Target { values: y, tiles: first, wanted, stride: filters };
+            return product(amx, factors, &self.epilogue, target);
+        }
+        let tiles = self.tiles(left.rows);
+        let target = Target { values: outputs, tiles, wanted, stride: width };
+        product(amx, factors, &self.epilogue, target);
+        for ((tile, first), wanted) in tiles.into_iter().zip(first).zip(wanted) {
+            let rows = y[first..].chunks_exact_mut(filters).take(wanted);
+            for (row, outputs) in rows.zip(outputs[tile..].chunks_exact(width)) {
+                row.copy_from_slice(&outputs[..filters]);
+            }
+        }
+    }
+}
+
+/// Of `[filters, lines, wide]`, filled up with zeros.
+fn panels(weight: &[Bf16], filters: usize, [lines, wide]: [usize; 2]) -> Aligned<Bf16> {
+    let depth = wide.next_multiple_of(DEEP);
+    let mut panels = Aligned::filled(Bf16::ZERO, filters.next_multiple_of(PANEL) * lines * depth);
+    for (row, weights) in weight.chunks_exact(wide).enumerate() {
+        let (filter, line) = (row / lines, row % lines);
+        let first = (filter / PANEL * lines + line) * depth * PANEL + filter % PANEL * 2;
+        for (place, weight) in weights.iter().enumerate() {
+            panels[first + place / 2 * 2 * PANEL + place % 2] = *weight;
+        }
+    }
+    panels
+}

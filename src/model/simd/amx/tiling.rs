@@ -1,0 +1,94 @@
+//! Pixels in tiles.
+
+use std::array::from_fn;
+
+use super::product::Left;
+use super::{DEEP, SIDE};
+use crate::model::simd::aligned::Aligned;
+use crate::model::simd::elements::{Bf16, Element};
+use crate::model::simd::tiles::Grid;
+use crate::model::simd::window::Window;
+
+/// The output pixels of some pictures in tiles of `rows` pixels that lie beside each other. Tiles are
+/// counted from left to right, from top to bottom, from picture to picture.
+///
+/// All have the same size: the last one of a line also has pixels of the one before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tiling {
+    pub(super) rows: usize,
+    pub(super) grid: Grid,
+    window: Window,
+    pictures: usize,
+}
+
+impl Tiling {
+    pub(super) fn new(window: Window, grid: Grid, pictures: usize) -> Self {
+        let width = Self::line(window, grid, pictures);
+        Self { rows: width.div_ceil(width.div_ceil(SIDE)), grid, window, pictures }
+    }
+
+    /// Output pixels that lie beside each other: of all pictures, if each is seen for itself.
+    fn line(window: Window, grid: Grid, pictures: usize) -> usize {
+        if window.is_pixel() { pictures * grid.height * grid.width } else { grid.out_width }
+    }
+
+    fn across(self) -> [usize; 2] {
+        let width = Self::line(self.window, self.grid, self.pictures);
+        [width, width.div_ceil(self.rows)]
+    }
+
+    pub(super) fn count(self) -> usize {
+        let [width, across] = self.across();
+        self.pictures * self.grid.out_height * self.grid.out_width / width * across
+    }
+
+    /// Where a tile begins, among the output pixels. It is wanted up to where the next one begins.
+    pub(super) fn first_pixel(self, tile: usize) -> usize {
+        let [width, across] = self.across();
+        tile / across * width + (tile % across * self.rows).min(width - self.rows)
+    }
+
+    /// Whether windows see more than the pictures have.
+    pub(super) fn reads_beyond(self) -> bool {
+        self.window.padding > 0 || !(self.window.kernel * self.window.channels).is_multiple_of(DEEP)
+    }
+
+    /// `x`, `[N, H, W, C]`, with zeros around each picture, and after all of them.
+    pub(super) fn padded(self, x: &[Bf16]) -> Aligned<Bf16> {
+        let Window { channels, padding, .. } = self.window;
+        let Grid { height, width, .. } = self.grid;
+        let [high, wide] = [height, width].map(|side| side + 2 * padding);
+        let mut padded = Aligned::filled(Bf16::ZERO, self.pictures * high * wide * channels + DEEP);
+        let pictures = padded.chunks_exact_mut(high * wide * channels);
+        for (to, from) in pictures.zip(x.chunks_exact(height * width * channels)) {
+            let lines = to.chunks_exact_mut(wide * channels).skip(padding);
+            for (to, from) in lines.zip(from.chunks_exact(width * channels)) {
+                to[padding * channels..][..from.len()].copy_from_slice(from);
+            }
+        }
+        padded
+    }
+
+    /// The windows of `count` tiles from `first` on, in `x`, which has zeros around it if they see it.
+    pub(super) fn left(self, x: &[Bf16], first: usize, count: usize) -> Left<'_> {
+        let Window { channels, kernel, stride, padding } = self.window;
+        let Grid { height, width, out_height, out_width } = self.grid;
+        let [high, wide] = [height, width].map(|side| side + 2 * padding);
+        let place = |tile: usize| {
+            let pixel = self.first_pixel((first + tile).min(self.count() - 1));
+            let (line, column) = (pixel / out_width, pixel % out_width);
+            let (picture, line) = (line / out_height, line % out_height);
+            ((picture * high + line * stride) * wide + column * stride) * channels
+        };
+        Left {
+            values: x,
+            tiles: from_fn(place),
+            count,
+            rows: self.rows,
+            stride: stride * channels,
+            lines: kernel,
+            pitch: wide * channels,
+            depth: (kernel * channels).next_multiple_of(DEEP),
+        }
+    }
+}
