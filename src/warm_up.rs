@@ -5,10 +5,10 @@
 //! size. Warming up all of 32 sizes takes seconds for each network, and four networks with 32
 //! sizes outgrow the cache, so that it would all be for nothing.
 //!
-//! So such a network runs batches of 1, 2, 4, … only, each warmed up before it is ready. What comes in
-//! between is run in parts (13 as 8 + 4 + 1) or filled up with black (13 as 16), whatever takes less
-//! time by what was measured: where a lone picture takes as long as two, much of the time for 13 would
-//! go to the last one. A network of layers of our own has no kernels for a shape, and runs 13 as 13.
+//! So a network with convolutions of libtorch's runs batches of 1, 2, 4, … only, each warmed up before it
+//! is ready. What comes in between is run in parts (13 as 8 + 4 + 1) or filled up with black (13 as 16),
+//! whatever takes less time by what was measured: where a lone picture takes as long as two, much of the
+//! time for 13 would go to the last one. Convolutions of our own have no such kernels: 13 run as 13.
 //!
 //! The sizes stop where one run would take longer than [`LONGEST_RUN`]: larger batches would make
 //! everybody wait and nothing faster. It bounds the warm-up, too, to thrice that or little more for
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(parts(&sizes, 23), [(16, 16), (7, 8)]);
         assert_eq!(parts(&sizes, 30), [(30, 32)]);
         assert_eq!(parts(&sizes, 33), [(32, 32), (1, 1)]);
-        // Where nothing is prepared, nothing is gained.
+        // A network that is not prepared for sizes runs each as it is.
         let Ok(sizes) = BatchSizes::warm_up(Runs::All, max, run);
         assert_eq!(sizes.largest(), max);
         assert_eq!([3, 17, 32].map(|size| parts(&sizes, size)), [3, 17, 32].map(|n| vec![(n, n)]));

@@ -158,7 +158,9 @@ mod tests {
                     "kernel {kernel}: {difference} of {largest}"
                 );
             }
-            assert!(block.run(&random(&[1, channels + 1, height, width]).to_kind(kind)).is_err());
+            for shape in [[1, channels + 1, height, width], [0, channels, height, width]] {
+                assert!(block.run(&random(&shape).to_kind(kind)).is_err(), "{shape:?}");
+            }
         }
     }
 

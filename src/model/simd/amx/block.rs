@@ -99,7 +99,9 @@ impl Block {
             [pictures, channels, height, width].map(|n| n as usize);
         let sides = [height, width].map(|side| self.window.outputs(side));
         match sides {
-            [Some(out_height), Some(out_width)] if channels == self.window.channels => {
+            [Some(out_height), Some(out_width)]
+                if channels == self.window.channels && pictures > 0 =>
+            {
                 let grid = Grid { height, width, out_height, out_width };
                 Ok(Tiling::new(self.window, grid, pictures))
             }

@@ -80,7 +80,8 @@ impl Configuration {
 }
 
 // SAFETY of all of them: whoever calls them has a value of `Amx` and has configured the tiles, and all that
-// they read or write is there.
+// they read or write is there. The compiler itself uses no tiles, so that they keep what is in them from one
+// of these instructions to the next.
 
 #[inline(always)]
 unsafe fn configure(configuration: &Configuration) {

@@ -172,7 +172,8 @@ impl Sums {
 }
 
 impl Target<'_> {
-    /// Writes the sums of a `tile`, of the panel that begins with a `column`.
+    /// Writes the sums of a `tile`, of the panel that begins with a `column`. As [`Epilogue::apply`], with
+    /// the bias in registers for all rows.
     #[inline(always)]
     fn write(
         &mut self,
