@@ -23,6 +23,14 @@ impl<E: Copy> Aligned<E> {
     }
 }
 
+impl<E: Copy + Default> From<&[E]> for Aligned<E> {
+    fn from(values: &[E]) -> Self {
+        let mut aligned = Self::filled(E::default(), values.len());
+        aligned.copy_from_slice(values);
+        aligned
+    }
+}
+
 impl<E> Deref for Aligned<E> {
     type Target = [E];
 

@@ -8,7 +8,7 @@ use crate::model::team::run_by_all;
 /// others at the end of a layer.
 const SHARE: usize = 2 << 20;
 /// Multiplications that are worth other threads, be they asleep.
-const WORTH_IT: usize = 2 << 20;
+pub(super) const WORTH_IT: usize = 2 << 20;
 
 /// Work on items that all take as many multiplications.
 #[derive(Debug, Clone, Copy)]

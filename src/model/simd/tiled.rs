@@ -1,23 +1,30 @@
 //! The steps of Winograd's algorithm, some tiles at a time.
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Epilogue;
+use super::aligned::Aligned;
 use super::elements::{Bf16, Element, MOST_CHANNELS, values, values_mut};
-use super::product::{Rows, multiply, panels};
+use super::output::Output;
+use super::product::panels;
 use super::registers::{Available, Avx2, Avx512, Registers, panel_of};
-use super::share::Work;
-use super::tiles::{Grid, Place};
-use super::transform::{Filtering, TILE, transformed};
+use super::share::WORTH_IT;
+use super::tiles::Grid;
+use super::transform::{Filtering, transformed};
+use crate::model::team::run_by_all;
 
 /// Tiles that go through all steps together. What is between the steps takes 0.4 MB for them, if there
 /// are 96 channels, and the filters are read once for so many. More were no faster.
 const TILES_AT_ONCE: usize = 12;
-/// What is left at the end goes with the last ones: filters cost as much to read for one tile as for 12.
-const MOST_AT_ONCE: usize = 16;
+/// The same where threads divide the filters among them, so that each transforms all tiles.
+const DIVIDED_AT_ONCE: usize = 24;
+/// Bytes of transformed filters that stay in a core's own cache. Threads divide what is more: to read
+/// them takes most of the time for a few tiles.
+const SMALL: usize = 1 << 20;
 /// With fewer channels or filters the transforms outweigh what they save.
 const FEW: usize = 48;
 /// Bytes of transformed filters that stay in the last cache.
@@ -28,11 +35,11 @@ const LARGE: usize = 8 << 20;
 pub(super) struct Tiled<F, const REACH: usize, const KERNEL: usize> {
     registers: Available,
     /// Transformed, `[panels, REACH * REACH, channels, filters of a panel]`.
-    weights: Vec<f32>,
-    epilogue: Epilogue,
-    channels: usize,
-    filters: usize,
-    padding: usize,
+    pub(super) weights: Aligned<f32>,
+    pub(super) epilogue: Epilogue,
+    pub(super) channels: usize,
+    pub(super) filters: usize,
+    pub(super) padding: usize,
     /// What was needed between the steps, to be used again.
     spare: Mutex<Vec<Scratch>>,
     filtering: PhantomData<F>,
@@ -40,16 +47,16 @@ pub(super) struct Tiled<F, const REACH: usize, const KERNEL: usize> {
 
 /// For each point `[tiles, channels]`, and `[tiles, filters of a panel]`.
 #[derive(Debug)]
-struct Scratch {
-    tiles: Vec<f32>,
-    products: Vec<f32>,
+pub(super) struct Scratch {
+    pub(super) tiles: Aligned<f32>,
+    pub(super) products: Aligned<f32>,
 }
 
 impl<F, const REACH: usize, const KERNEL: usize> Tiled<F, REACH, KERNEL>
 where
     F: Filtering<REACH, KERNEL> + Send + Sync,
 {
-    const POINTS: usize = REACH * REACH;
+    pub(super) const POINTS: usize = REACH * REACH;
 
     pub(super) fn new(
         weight: &Tensor,
@@ -73,6 +80,7 @@ where
             Available::Avx2(_) => panels::<Avx2>(&weights, filters),
             Available::Avx512(_) => panels::<Avx512>(&weights, filters),
         };
+        let weights = Aligned::from(&*weights);
         let spare = Mutex::default();
         let filtering = PhantomData;
         Ok(Some(Self {
@@ -109,167 +117,114 @@ where
         let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let grid = Grid { height, width, out_height, out_width };
-        let x = (values::<E>(&x)?, grid);
-        let multiplications = grid.across() * self.weights.len();
-        let together = TILES_AT_ONCE / grid.across().min(TILES_AT_ONCE);
-        let work = Work { items: pictures * grid.down(), together, multiplications };
-        let offset = |band| grid.first_row(band) * out_width * self.filters;
-        let fill = |bands, y: &mut [E]| match self.registers {
-            Available::Avx2(registers) => self.fill(registers, x, y, bands),
-            Available::Avx512(registers) => self.fill(registers, x, y, bands),
-        };
-        work.share(values_mut(&mut y)?, offset, || fill);
+        let tiles = pictures * grid.down() * grid.across();
+        let (x, output) = ((values::<E>(&x)?, grid), Output::new(values_mut(&mut y)?));
+        match self.registers {
+            Available::Avx2(registers) => self.share(registers, (x, tiles), output),
+            Available::Avx512(registers) => self.share(registers, (x, tiles), output),
+        }
         y.f_permute([0, 3, 1, 2])
     }
 
-    /// Writes the bands from `first` to before `end`, with whose outputs `y` begins.
-    fn fill<R: Registers, E: Element>(
+    /// Writes all outputs, by the threads that libtorch may use. Who is done takes the next group of tiles
+    /// or, of large layers, the next panel of filters.
+    fn share<R: Registers, E: Element>(
         &self,
         registers: R,
-        x: (&[E], Grid),
-        y: &mut [E],
-        [first, end]: [usize; 2],
+        (x, tiles): ((&[E], Grid), usize),
+        y: Output<'_, E>,
     ) {
-        let grid = x.1;
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = spare().pop();
-        let mut scratch = found.unwrap_or_else(|| {
-            let of = |depth| vec![0.0; Self::POINTS * MOST_AT_ONCE * depth];
-            Scratch { tiles: of(self.channels), products: of(panel_of::<R>()) }
-        });
-        let [mut tile, end] = [first, end].map(|band| band * grid.across());
-        let top_row = grid.first_row(first);
-        while tile < end {
-            let left = end - tile;
-            let count = if left > MOST_AT_ONCE { TILES_AT_ONCE } else { left };
-            registers.call(
-                #[inline(always)]
-                || {
-                    self.gather(registers, x, [tile, count], &mut scratch.tiles);
-                    for first in (0..self.filters).step_by(panel_of::<R>()) {
-                        self.multiply(registers, [first, count], &mut scratch);
-                        let products = ([tile, count], &*scratch.products);
-                        self.scatter(registers, (first, grid), products, (top_row, &mut *y));
-                    }
-                },
-            );
-            tile += count;
-        }
-        spare().push(scratch);
+        let threads = match tch::get_num_threads().max(1) as usize {
+            threads if tiles * self.weights.len() >= WORTH_IT => threads,
+            _ => 1,
+        };
+        let divided = threads > 1 && self.is_large();
+        let groups = if divided {
+            groups(tiles, 1, DIVIDED_AT_ONCE)
+        } else {
+            groups(tiles, threads, TILES_AT_ONCE)
+        };
+        let panels: Vec<_> = (0..self.filters).step_by(panel_of::<R>()).collect();
+        let together = if divided { 1 } else { panels.len() };
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = spare().pop();
+            let mut scratch = found.unwrap_or_else(|| self.scratch::<R>());
+            let mut gathered = None;
+            loop {
+                let share = next.fetch_add(1, Ordering::Relaxed);
+                let place = share * together;
+                let Some(&group) = groups.get(place / panels.len()) else { break };
+                let first = place % panels.len();
+                registers.call(
+                    #[inline(always)]
+                    || {
+                        if gathered != Some(group) {
+                            self.gather(registers, x, group, &mut scratch.tiles);
+                        }
+                        for &filter in &panels[first..first + together] {
+                            self.multiply(registers, [filter, group[1]], &mut scratch);
+                            let products = (group, &*scratch.products);
+                            self.scatter(registers, (filter, x.1), products, y);
+                        }
+                    },
+                );
+                gathered = Some(group);
+            }
+            spare().push(scratch);
+        };
+        if threads == 1 { work() } else { run_by_all(&work) }
     }
 
-    /// Transforms `count` input tiles to `[count, channels]` for each point.
-    #[inline(always)]
-    fn gather<R: Registers, E: Element>(
-        &self,
-        registers: R,
-        (x, grid): (&[E], Grid),
-        [first, count]: [usize; 2],
-        tiles: &mut [f32],
-    ) {
-        let channels = self.channels;
-        // Overwritten for each tile: zeros take longer than a part of the transform.
-        let mut columns = [[registers.splat(0.0); REACH]; REACH];
-        for tile in 0..count {
-            let Place { picture, top, left } = grid.place(first + tile);
-            let mut pixels = [[&E::ZEROS[..channels]; REACH]; REACH];
-            for (row, pixels) in pixels.iter_mut().enumerate() {
-                for (column, pixel) in pixels.iter_mut().enumerate() {
-                    // Above and left of the picture they wrap around to large numbers.
-                    let row = (top + row).wrapping_sub(self.padding);
-                    let column = (left + column).wrapping_sub(self.padding);
-                    if row < grid.height && column < grid.width {
-                        let place = (picture * grid.height + row) * grid.width + column;
-                        *pixel = &x[place * channels..][..channels];
-                    }
-                }
-            }
-            for channel in (0..channels).step_by(R::LANES) {
-                for (column, points) in columns.iter_mut().enumerate() {
-                    let mut values = [registers.splat(0.0); REACH];
-                    for (value, pixels) in values.iter_mut().zip(&pixels) {
-                        *value = E::load(registers, &pixels[column][channel..]);
-                    }
-                    *points = F::input(registers, values);
-                }
-                for row in 0..REACH {
-                    let mut values = [registers.splat(0.0); REACH];
-                    for (value, points) in values.iter_mut().zip(&columns) {
-                        *value = points[row];
-                    }
-                    for (column, point) in F::input(registers, values).iter().enumerate() {
-                        let place = (row * REACH + column) * count + tile;
-                        registers.store(*point, &mut tiles[place * channels + channel..]);
-                    }
-                }
-            }
-        }
+    fn is_large(&self) -> bool {
+        self.weights.len() * size_of::<f32>() > SMALL
     }
 
-    /// Multiplies `count` tiles by the panel of filters from `first` on, point by point.
-    #[inline(always)]
-    fn multiply<R: Registers>(
-        &self,
-        registers: R,
-        [first, count]: [usize; 2],
-        Scratch { tiles, products }: &mut Scratch,
-    ) {
-        let (depth, panel) = (self.channels, panel_of::<R>().min(self.filters - first));
-        let weights = &self.weights[first * Self::POINTS * depth..];
-        let points = tiles.chunks_exact(count * depth).zip(weights.chunks_exact(depth * panel));
-        for ((values, weights), products) in
-            points.zip(products.chunks_exact_mut(count * panel)).take(Self::POINTS)
-        {
-            let tiles = Rows { values, count, depth, stride: depth };
-            multiply(
-                registers,
-                (tiles, weights),
-                products,
-                #[inline(always)]
-                |sums, _| sums,
-            );
-        }
+    fn scratch<R: Registers>(&self) -> Scratch {
+        let most = most(if self.is_large() { DIVIDED_AT_ONCE } else { TILES_AT_ONCE });
+        let of = |depth| Aligned::filled(0.0, Self::POINTS * most * depth);
+        Scratch { tiles: of(self.channels), products: of(panel_of::<R>()) }
     }
+}
 
-    /// Transforms `[count, filters of a panel]` for each point to outputs, of the filters from
-    /// `first_filter` on. `y` begins with row `top_row`.
-    #[inline(always)]
-    fn scatter<R: Registers, E: Element>(
-        &self,
-        registers: R,
-        (first_filter, grid): (usize, Grid),
-        ([first, count], products): ([usize; 2], &[f32]),
-        (top_row, y): (usize, &mut [E]),
-    ) {
-        let filters = self.filters;
-        let panel = panel_of::<R>().min(filters - first_filter);
-        let mut columns = [[registers.splat(0.0); TILE]; REACH];
-        for tile in 0..count {
-            let Place { picture, top, left } = grid.place(first + tile);
-            let [rows, width] = [grid.out_height - top, grid.out_width - left];
-            let corner = (picture * grid.out_height + top - top_row) * grid.out_width + left;
-            for filter in (first_filter..first_filter + panel).step_by(R::LANES) {
-                for (column, outputs) in columns.iter_mut().enumerate() {
-                    let mut values = [registers.splat(0.0); REACH];
-                    for (row, value) in values.iter_mut().enumerate() {
-                        let place = (row * REACH + column) * count + tile;
-                        *value = registers.load(&products[place * panel + filter - first_filter..]);
-                    }
-                    *outputs = F::output(registers, values);
-                }
-                for row in 0..rows.min(TILE) {
-                    let mut values = [registers.splat(0.0); REACH];
-                    for (value, outputs) in values.iter_mut().zip(&columns) {
-                        *value = outputs[row];
-                    }
-                    let outputs = F::output(registers, values);
-                    for (column, output) in outputs.iter().enumerate().take(width) {
-                        let output = self.epilogue.apply(registers, *output, filter);
-                        let pixel = corner + row * grid.out_width + column;
-                        E::store(registers, output, &mut y[pixel * filters + filter..]);
-                    }
-                }
-            }
-        }
+/// Groups of tiles that go through all steps together: the first one, and how many. About `at_once`, and as
+/// many groups for each of `threads`.
+fn groups(tiles: usize, threads: usize, at_once: usize) -> Vec<[usize; 2]> {
+    let at_once = match threads {
+        1 => at_once,
+        _ => tiles.div_ceil(threads * tiles.div_ceil(threads * most(at_once))),
+    };
+    let (mut groups, mut first) = (Vec::new(), 0);
+    while first < tiles {
+        let left = tiles - first;
+        let count = if left > most(at_once) { at_once } else { left };
+        groups.push([first, count]);
+        first += count;
+    }
+    groups
+}
+
+/// What is left at the end goes with the last group: filters cost as much to read for one tile as for 12.
+fn most(at_once: usize) -> usize {
+    at_once + at_once / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_get_as_many_groups() {
+        let sizes = |tiles, threads, at_once| -> Vec<_> {
+            groups(tiles, threads, at_once).into_iter().map(|[_, count]| count).collect()
+        };
+        assert_eq!(sizes(16, 1, 12), [16]);
+        assert_eq!(sizes(49, 1, 12), [12, 12, 12, 13]);
+        assert_eq!(sizes(16, 2, 12), [8, 8]);
+        assert_eq!(sizes(36, 2, 12), [9, 9, 9, 9]);
+        assert_eq!(sizes(49, 1, 24), [24, 25]);
+        assert_eq!(sizes(1, 8, 12), [1]);
+        assert_eq!(groups(40, 1, 12), [[0, 12], [12, 12], [24, 16]]);
     }
 }

@@ -36,10 +36,4 @@ impl Grid {
         let (picture, row) = (band / self.down(), band % self.down());
         Place { picture, top: row * TILE, left: column * TILE }
     }
-
-    /// The first output row of a band, where the pictures lie one below the other.
-    pub(super) fn first_row(self, band: usize) -> usize {
-        let (picture, row) = (band / self.down(), band % self.down());
-        picture * self.out_height + row * TILE
-    }
 }
