@@ -22,8 +22,8 @@ use crate::model::team::run_by_all;
 const TILES_AT_ONCE: usize = 12;
 /// The same where threads divide the filters among them, so that each transforms all tiles.
 const DIVIDED_AT_ONCE: usize = 24;
-/// Bytes of transformed filters that stay in a core's own cache. Threads divide what is more: to read
-/// them takes most of the time for a few tiles.
+/// Bytes of transformed filters that stay in a core's own cache. Threads divide what is more, rather than
+/// read it for one group of tiles after the other.
 const SMALL: usize = 1 << 20;
 /// With fewer channels or filters the transforms outweigh what they save.
 const FEW: usize = 48;
@@ -138,7 +138,8 @@ where
             threads if tiles * self.weights.len() >= WORTH_IT => threads,
             _ => 1,
         };
-        let divided = threads > 1 && self.is_large();
+        // Where they are few, each thread reads the filters once in any case.
+        let divided = threads > 1 && self.is_large() && tiles > threads * most(TILES_AT_ONCE);
         let groups = if divided {
             groups(tiles, 1, DIVIDED_AT_ONCE)
         } else {

@@ -62,6 +62,13 @@ mod tests {
 
     #[test]
     fn it_convolves_like_the_definition_whatever_the_size() {
+        for threads in [1, 3] {
+            tch::set_num_threads(threads);
+            check();
+        }
+    }
+
+    fn check() {
         tch::manual_seed(1);
         for (kernel, filters, pictures, side, padding) in [
             (5, 80, 1, 16, 2),
