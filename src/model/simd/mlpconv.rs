@@ -99,15 +99,15 @@ mod tests {
     /// The three layers, and the same by their definition.
     fn block(
         kind: Kind,
+        filters: [i64; 3],
         [channels, kernel]: [i64; 2],
         settings: [i64; 2],
     ) -> Option<(MlpConv, Vec<[Tensor; 2]>)> {
-        let mut shape = [40, channels, kernel, kernel];
+        let mut shape = [0, channels, kernel, kernel];
         let mut weights = Vec::new();
         let mut block: Option<MlpConv> = None;
-        for (filters, activation) in
-            [(40, Activation::Relu), (33, Activation::Relu), (10, Activation::None)]
-        {
+        let activations = [Activation::Relu, Activation::Relu, Activation::None];
+        for (filters, activation) in filters.into_iter().zip(activations) {
             shape[0] = filters;
             let (weight, bias) = (random(&shape).to_kind(kind), random(&[filters]).to_kind(kind));
             let settings = if block.is_none() { settings } else { [1, 0] };
@@ -125,18 +125,23 @@ mod tests {
     /// `tolerance` is a part of the largest output.
     fn check(kind: Kind, tolerance: f64) {
         tch::manual_seed(1);
-        for (channels, kernel, [stride, padding], [height, width]) in [
-            (3, 5, [1, 2], [9, 8]),
-            (1, 5, [1, 2], [28, 28]),
-            (3, 11, [4, 0], [31, 43]),
-            (50, 5, [1, 2], [9, 27]),
-            (64, 3, [1, 1], [6, 6]),
-            (33, 3, [2, 1], [8, 70]),
-            (4, 3, [2, 3], [2, 4]),
-            (50, 1, [1, 0], [7, 5]),
-            (33, 1, [1, 0], [7, 5]),
+        tch::set_num_threads(2);
+        const FEW: [i64; 3] = [40, 33, 10];
+        // So many that threads divide them.
+        const MANY: [i64; 3] = [600, 500, 10];
+        for (filters, channels, kernel, [stride, padding], [height, width]) in [
+            (FEW, 3, 5, [1, 2], [9, 8]),
+            (FEW, 1, 5, [1, 2], [28, 28]),
+            (FEW, 3, 11, [4, 0], [31, 43]),
+            (FEW, 50, 5, [1, 2], [9, 27]),
+            (FEW, 64, 3, [1, 1], [6, 6]),
+            (FEW, 33, 3, [2, 1], [8, 70]),
+            (FEW, 4, 3, [2, 3], [2, 4]),
+            (FEW, 50, 1, [1, 0], [7, 5]),
+            (FEW, 33, 1, [1, 0], [7, 5]),
+            (MANY, 64, 3, [1, 1], [4, 19]),
         ] {
-            let found = block(kind, [channels, kernel], [stride, padding]);
+            let found = block(kind, filters, [channels, kernel], [stride, padding]);
             let Some((block, weights)) = found else { continue };
             for pictures in [1, 30] {
                 let x = random(&[pictures, channels, height, width]).to_kind(kind);

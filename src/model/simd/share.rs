@@ -6,7 +6,7 @@ use crate::model::team::run_by_all;
 
 /// Multiplications of a share, about: a tenth of a millisecond at most. So long a thread may wait for the
 /// others at the end of a layer.
-const SHARE: usize = 2 << 20;
+pub(super) const SHARE: usize = 2 << 20;
 /// Multiplications that are worth other threads, be they asleep.
 pub(super) const WORTH_IT: usize = 2 << 20;
 

@@ -4,19 +4,25 @@ use std::array::from_fn;
 
 use tch::{Device, TchError, Tensor};
 
-use super::product::{Left, Target, product};
-use super::tiling::Tiling;
+use super::product::{Left, Right, Target, product};
+use super::tiling::{Seen, Tiling};
 use super::{Amx, DEEP, PANEL, TOGETHER};
 use crate::model::fused::Activation;
 use crate::model::simd::Epilogue;
 use crate::model::simd::aligned::Aligned;
 use crate::model::simd::elements::{Bf16, Element, values, values_mut};
-use crate::model::simd::share::Work;
+use crate::model::simd::share::{SHARE, Work};
 use crate::model::simd::tiles::Grid;
 use crate::model::simd::window::Window;
 
 /// How many times as fast it multiplies as what shares are measured by.
-const SPEED: usize = 16;
+const SPEED: usize = 8;
+/// Tiles that are multiplied at once.
+const PAIR: usize = 2;
+/// Tiles of a share.
+const SHARED: usize = 16;
+/// Bytes of weights that each thread may read for itself.
+const SMALL: usize = 256 << 10;
 
 /// Convolutions of which all but the first are 1×1.
 #[derive(Debug)]
@@ -81,16 +87,24 @@ impl Block {
         } else {
             x
         };
-        let weights = self.layers.iter().map(|layer| layer.weights.len()).sum::<usize>();
-        let multiplications = tiling.rows * weights / SPEED;
-        let work = Work { items: tiling.count(), together: TOGETHER, multiplications };
-        let offset = |tile| tiling.first_pixel(tile) * filters;
-        let worker = || {
-            let mut buffers = self.buffers(tiling);
-            move |tiles, y: &mut [Bf16]| self.fill(&mut buffers, (x, tiling), (tiles, y))
-        };
-        work.share(values_mut(&mut y)?, offset, worker);
+        let (divided, layers) = self.layers.split_at(self.divided());
+        let mut between = None;
+        for layer in divided {
+            between = Some(layer.divide(self.amx, Seen::of(x, between.as_deref()), tiling));
+        }
+        let seen = Seen::of(x, between.as_deref());
+        Passage { amx: self.amx, layers, tiling, seen }.run(values_mut(&mut y)?);
         y.f_permute([0, 3, 1, 2])
+    }
+
+    /// How many layers have their filters divided among threads.
+    fn divided(&self) -> usize {
+        let threads = tch::get_num_threads().max(1) as usize;
+        let is_divided = |layer: &&Layer| {
+            layer.weights.len() * size_of::<Bf16>() > SMALL && layer.width() / PANEL >= threads
+        };
+        let before = &self.layers[..self.layers.len() - 1];
+        if threads == 1 { 0 } else { before.iter().take_while(is_divided).count() }
     }
 
     fn tiling(&self, x: &Tensor) -> Result<Tiling, TchError> {
@@ -108,32 +122,57 @@ impl Block {
             _ => Err(TchError::Shape(format!("{:?} of {:?}", self.window, x.size()))),
         }
     }
+}
 
-    /// What is between the layers and after them, `[TOGETHER * rows, width]`, of one thread.
-    fn buffers(&self, tiling: Tiling) -> Vec<Aligned<Bf16>> {
-        let buffer =
-            |layer: &Layer| Aligned::filled(Bf16::ZERO, TOGETHER * tiling.rows * layer.width());
+/// Layers that some tiles at a time go through.
+#[derive(Debug, Clone, Copy)]
+struct Passage<'a> {
+    amx: Amx,
+    layers: &'a [Layer],
+    tiling: Tiling,
+    seen: Seen<'a>,
+}
+
+impl Passage<'_> {
+    /// Writes `y`, `[N, H, W, C]`, by the threads that libtorch may use.
+    fn run(self, y: &mut [Bf16]) {
+        let filters = self.layers.last().map_or(0, |last| last.filters);
+        let weights = self.layers.iter().map(|layer| layer.weights.len()).sum::<usize>();
+        let work = Work {
+            items: self.tiling.count().div_ceil(PAIR),
+            together: SHARED / PAIR,
+            multiplications: PAIR * self.tiling.rows * weights / SPEED,
+        };
+        let first = |pair: usize| (pair * PAIR).min(self.tiling.count());
+        let offset = |pair| self.tiling.first_pixel(first(pair)) * filters;
+        let worker = || {
+            let mut buffers = self.buffers();
+            move |pairs: [usize; 2], y: &mut [Bf16]| self.fill(&mut buffers, pairs.map(first), y)
+        };
+        work.share(y, offset, worker);
+    }
+
+    /// What is between the layers and after them, `[tiles, rows, width]`, of one thread.
+    fn buffers(&self) -> Vec<Aligned<Bf16>> {
+        let pixels = TOGETHER.min(self.tiling.count()) * self.tiling.rows;
+        let buffer = |layer: &Layer| Aligned::filled(Bf16::ZERO, pixels * layer.width());
         self.layers.iter().map(buffer).collect()
     }
 
     /// Writes the tiles from `first` to before `end` to `y`.
-    fn fill(
-        &self,
-        buffers: &mut [Aligned<Bf16>],
-        (x, tiling): (&[Bf16], Tiling),
-        ([first, end], y): ([usize; 2], &mut [Bf16]),
-    ) {
+    fn fill(self, buffers: &mut [Aligned<Bf16>], [first, end]: [usize; 2], y: &mut [Bf16]) {
+        let Self { amx, tiling, .. } = self;
         let layers = (self.layers.split_last(), buffers.split_last_mut());
         let (Some((last, before)), Some((outputs, between))) = layers else { return };
         let origin = tiling.first_pixel(first);
         for first in (first..end).step_by(TOGETHER) {
             let count = (end - first).min(TOGETHER);
-            let mut left = tiling.left(x, first, count);
+            let mut left = self.seen.left(tiling, first, count);
             for (layer, outputs) in before.iter().zip(&mut *between) {
                 let (tiles, stride) = (layer.tiles(tiling.rows), layer.width());
                 let wanted = [tiling.rows; TOGETHER];
                 let target = Target { values: outputs, tiles, wanted, stride };
-                product(self.amx, (left, &layer.weights), &layer.epilogue, target);
+                product(amx, left, layer.right(), target);
                 let values = outputs;
                 left = Left { values, tiles, stride, lines: 1, pitch: 0, depth: stride, ..left };
             }
@@ -141,7 +180,7 @@ impl Block {
                 let pixel = tiling.first_pixel((first + tile).min(end));
                 [pixel - origin, tiling.first_pixel((first + tile + 1).min(end)) - pixel]
             };
-            last.write(self.amx, left, outputs, (from_fn(place), y));
+            last.write(amx, left, outputs, (from_fn(place), y));
         }
     }
 }
@@ -150,6 +189,35 @@ impl Layer {
     /// Values from one pixel's outputs to the next one's.
     fn width(&self) -> usize {
         self.filters.next_multiple_of(PANEL)
+    }
+
+    /// All of it.
+    fn right(&self) -> Right<'_> {
+        Right { panels: &self.weights, bias: &self.epilogue.bias, floor: self.epilogue.floor }
+    }
+
+    /// What it puts out of all tiles, `[panels, pixels of all tiles, PANEL]`. Each thread reads the weights of
+    /// some filters, and all tiles.
+    fn divide(&self, amx: Amx, seen: Seen<'_>, tiling: Tiling) -> Aligned<Bf16> {
+        let (panels, pixels) = (self.width() / PANEL, tiling.count() * tiling.rows);
+        let mut outputs = Aligned::filled(Bf16::ZERO, panels * pixels * PANEL);
+        let run = |[first, end]: [usize; 2], y: &mut [Bf16]| {
+            let outputs = y.chunks_exact_mut(pixels * PANEL);
+            for (panel, values) in (first..end).zip(outputs) {
+                let tiles = values.chunks_mut(TOGETHER * tiling.rows * PANEL);
+                for (first, values) in (0..tiling.count()).step_by(TOGETHER).zip(tiles) {
+                    let count = (tiling.count() - first).min(TOGETHER);
+                    let left = seen.left(tiling, first, count);
+                    let tiles = from_fn(|tile| tile * tiling.rows * PANEL);
+                    let wanted = [tiling.rows; TOGETHER];
+                    let target = Target { values, tiles, wanted, stride: PANEL };
+                    product(amx, left, self.right().panel(panel, panels), target);
+                }
+            }
+        };
+        let work = Work { items: panels, together: 1, multiplications: SHARE };
+        work.share(&mut outputs, |panel| panel * pixels * PANEL, || run);
+        outputs
     }
 
     /// Where each tile of `rows` pixels begins between the layers.
@@ -168,15 +236,14 @@ impl Layer {
     ) {
         let (width, filters) = (self.width(), self.filters);
         let (first, wanted) = (pixels.map(|[first, _]| first * filters), pixels.map(|[_, n]| n));
-        let factors = (left, &*self.weights);
         if width == filters {
             let target = Target { values: y, tiles: first, wanted, stride: filters };
-            return product(amx, factors, &self.epilogue, target);
+            return product(amx, left, self.right(), target);
         }
         let tiles = self.tiles(left.rows);
         let target = Target { values: outputs, tiles, wanted, stride: width };
-        product(amx, factors, &self.epilogue, target);
-        for ((tile, first), wanted) in tiles.into_iter().zip(first).zip(wanted) {
+        product(amx, left, self.right(), target);
+        for ((tile, first), wanted) in tiles.into_iter().zip(first).zip(wanted).take(left.count) {
             let rows = y[first..].chunks_exact_mut(filters).take(wanted);
             for (row, outputs) in rows.zip(outputs[tile..].chunks_exact(width)) {
                 row.copy_from_slice(&outputs[..filters]);

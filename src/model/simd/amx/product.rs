@@ -9,7 +9,6 @@ use super::{
     Amx, Configuration, DEEP, PANEL, SIDE, TOGETHER, clear, configure, load, multiply, release,
     store,
 };
-use crate::model::simd::Epilogue;
 use crate::model::simd::elements::Bf16;
 use crate::model::simd::multiplier::Multiplier;
 use crate::model::simd::registers::{Avx512, Registers};
@@ -37,6 +36,16 @@ pub(super) struct Left<'a> {
     pub(super) depth: usize,
 }
 
+/// Weights, and what is done with the sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right<'a> {
+    /// `[panels, lines * depth / 2, PANEL, 2]`.
+    pub(super) panels: &'a [Bf16],
+    /// As in [`Epilogue`], of these panels.
+    pub(super) bias: &'a [f32],
+    pub(super) floor: f32,
+}
+
 /// Where a product goes.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
@@ -53,14 +62,8 @@ pub(super) struct Target<'a> {
 #[repr(C, align(64))]
 struct Sums([[f32; PANEL]; 2 * SIDE]);
 
-/// Writes the product of `left` and `panels`, `[panels, lines * depth / 2, PANEL, 2]`, by way of the
-/// `epilogue` to `target`.
-pub(super) fn product(
-    amx: Amx,
-    (left, panels): (Left<'_>, &[Bf16]),
-    epilogue: &Epilogue,
-    mut target: Target<'_>,
-) {
+/// Writes the product of `left` and `right` to `target`.
+pub(super) fn product(amx: Amx, left: Left<'_>, right: Right<'_>, mut target: Target<'_>) {
     left.check();
     let mut sums = Sums([[0.0; PANEL]; 2 * SIDE]);
     amx.0.call(
@@ -68,7 +71,8 @@ pub(super) fn product(
         || {
             // SAFETY: there are tiles, since there is `amx`.
             unsafe { configure(&Configuration::of(left.rows)) };
-            for (place, panel) in panels.chunks_exact(left.lines * left.depth * PANEL).enumerate() {
+            let panels = right.panels.chunks_exact(left.lines * left.depth * PANEL);
+            for (place, panel) in panels.enumerate() {
                 for (pair, tiles) in left.tiles[..left.count].chunks(2).enumerate() {
                     match *tiles {
                         [upper, lower] => left.multiply_both([upper, lower], panel),
@@ -78,7 +82,7 @@ pub(super) fn product(
                     sums.store(tiles.len());
                     for half in 0..tiles.len() {
                         let sums = &sums.0[half * SIDE..][..SIDE];
-                        target.write(amx, (sums, epilogue), 2 * pair + half, place * PANEL);
+                        target.write(amx, (sums, right), 2 * pair + half, place * PANEL);
                     }
                 }
             }
@@ -86,6 +90,18 @@ pub(super) fn product(
             unsafe { release() };
         },
     );
+}
+
+impl Right<'_> {
+    /// One of `panels`.
+    pub(super) fn panel(self, panel: usize, panels: usize) -> Self {
+        let size = self.panels.len() / panels;
+        Self {
+            panels: &self.panels[panel * size..][..size],
+            bias: &self.bias[panel * PANEL..][..PANEL],
+            ..self
+        }
+    }
 }
 
 impl Left<'_> {
@@ -172,19 +188,19 @@ impl Sums {
 }
 
 impl Target<'_> {
-    /// Writes the sums of a `tile`, of the panel that begins with a `column`. As [`Epilogue::apply`], with
+    /// Writes the sums of a `tile`, of the panel that begins with a `column`. As [`Epilogue::apply`](crate::model::simd::Epilogue::apply), with
     /// the bias in registers for all rows.
     #[inline(always)]
     fn write(
         &mut self,
         amx: Amx,
-        (sums, epilogue): (&[[f32; PANEL]], &Epilogue),
+        (sums, right): (&[[f32; PANEL]], Right<'_>),
         tile: usize,
         column: usize,
     ) {
         let registers = amx.0.registers();
-        let (one, floor) = (registers.splat(1.0), registers.splat(epilogue.floor));
-        let bias = &epilogue.bias[column..][..PANEL];
+        let (one, floor) = (registers.splat(1.0), registers.splat(right.floor));
+        let bias = &right.bias[column..][..PANEL];
         let bias = [registers.load(bias), registers.load(&bias[Avx512::LANES..])];
         let outputs = self.values[self.tiles[tile] + column..].chunks_mut(self.stride);
         for (sums, outputs) in sums[..self.wanted[tile]].iter().zip(outputs) {

@@ -3,7 +3,7 @@
 use std::array::from_fn;
 
 use super::product::Left;
-use super::{DEEP, SIDE};
+use super::{DEEP, PANEL, SIDE};
 use crate::model::simd::aligned::Aligned;
 use crate::model::simd::elements::{Bf16, Element};
 use crate::model::simd::tiles::Grid;
@@ -19,6 +19,42 @@ pub(super) struct Tiling {
     pub(super) grid: Grid,
     window: Window,
     pictures: usize,
+}
+
+/// What a layer sees of all tiles.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Seen<'a> {
+    /// Pictures, with zeros around them if windows see them.
+    Windows(&'a [Bf16]),
+    /// What the layer before it puts out, `[panels, pixels of all tiles, PANEL]`.
+    Pixels(&'a [Bf16]),
+}
+
+impl<'a> Seen<'a> {
+    /// Of the first layer, which nothing is `before`, and of those after it.
+    pub(super) fn of(x: &'a [Bf16], before: Option<&'a [Bf16]>) -> Self {
+        before.map_or(Self::Windows(x), Self::Pixels)
+    }
+
+    /// `count` tiles from `first` on.
+    pub(super) fn left(self, tiling: Tiling, first: usize, count: usize) -> Left<'a> {
+        let values = match self {
+            Self::Windows(x) => return tiling.left(x, first, count),
+            Self::Pixels(values) => values,
+        };
+        let Tiling { rows, .. } = tiling;
+        let pitch = tiling.count() * rows * PANEL;
+        Left {
+            values,
+            tiles: from_fn(|tile| (first + tile).min(tiling.count() - 1) * rows * PANEL),
+            count,
+            rows,
+            stride: PANEL,
+            lines: values.len() / pitch,
+            pitch,
+            depth: PANEL,
+        }
+    }
 }
 
 impl Tiling {
@@ -70,7 +106,7 @@ impl Tiling {
     }
 
     /// The windows of `count` tiles from `first` on, in `x`, which has zeros around it if they see it.
-    pub(super) fn left(self, x: &[Bf16], first: usize, count: usize) -> Left<'_> {
+    fn left(self, x: &[Bf16], first: usize, count: usize) -> Left<'_> {
         let Window { channels, kernel, stride, padding } = self.window;
         let Grid { height, width, out_height, out_width } = self.grid;
         let [high, wide] = [height, width].map(|side| side + 2 * padding);
