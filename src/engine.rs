@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use crate::batching::{Batch, Engine, EngineFailure, panic_message};
+use crate::batching::{Batch, Engine, EngineFailure, Work, panic_message};
 use crate::inference::Inference;
 
 /// Any error; `?` turns an `anyhow::Error` into it.
@@ -37,6 +37,11 @@ pub trait Network: Send + 'static {
     /// An error says that these inputs, or their outputs, are bad (say, not finite), and keeps
     /// the network. A panic says that the network may be broken, and has it rebuilt.
     fn infer(&mut self, batch: &[Self::Input]) -> Result<Vec<Self::Output>, BoxError>;
+
+    /// See [`Engine::run_beside`].
+    fn run_beside(&mut self, work: Work) {
+        work();
+    }
 }
 
 /// Whether an engine can answer.
@@ -164,6 +169,13 @@ impl<N: Network> Engine for NetworkEngine<N> {
         let panics = lock(&self.panics).clone().ok_or_else(ended)?;
         let kept = Arc::clone(&self.kept);
         self.inference.run(move || kept.infer(batch, &panics)).await
+    }
+
+    fn run_beside(&self, work: Work) {
+        match &mut *lock(&self.kept.network) {
+            Some(network) => network.run_beside(work),
+            None => work(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use anyhow::anyhow;
 use futures_util::future::join_all;
 
-use crate::batching::{BatchConfig, Batcher};
+use crate::batching::{BatchConfig, Batcher, Work};
 use crate::engine::{BoxError, Network, NetworkEngine};
 use crate::inference::Inference;
 use crate::metrics::{Metrics, ModelMetrics};
@@ -146,6 +146,11 @@ impl Network for WarmNetwork {
             predictions.append(&mut classifier.infer_as(part.size, part.items)?);
         }
         Ok(predictions)
+    }
+
+    fn run_beside(&mut self, work: Work) {
+        self.inference.give_to(self.sizes.of_lone());
+        lock(&self.classifier).fetch_beside(work);
     }
 }
 

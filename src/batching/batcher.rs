@@ -11,7 +11,7 @@ use super::collector::collect;
 use super::observer::Observer;
 use super::queue::{Place, Queue, QueueStats};
 use super::ticket::Answer;
-use super::{BytesPermit, Engine, Reply};
+use super::{BytesPermit, Engine, Reply, Work};
 
 /// How requests are batched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,8 @@ struct Inner<I, O> {
     tasks: TaskTracker,
     /// The collector's.
     runtime: Handle,
+    /// See [`Engine::run_beside`].
+    run_beside: Arc<dyn Fn(Work) + Send + Sync>,
 }
 
 impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
@@ -73,9 +75,15 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
     {
         let queue = Arc::new(Queue::new(config, observer));
         let tasks = TaskTracker::new();
+        // The collector lets the engine end.
+        let beside = Arc::downgrade(&engine);
+        let run_beside = Arc::new(move |work: Work| match beside.upgrade() {
+            Some(engine) => engine.run_beside(work),
+            None => work(),
+        });
         tasks.spawn(collect(engine, Arc::clone(&queue)));
         tasks.close();
-        Self { inner: Arc::new(Inner { queue, tasks, runtime: Handle::current() }) }
+        Self { inner: Arc::new(Inner { queue, tasks, runtime: Handle::current(), run_beside }) }
     }
 
     /// Queues the job and waits for its answer, not beyond its deadline.
@@ -111,12 +119,13 @@ impl<I: Send + Sync + 'static, O: Send + 'static> Batcher<I, O> {
         (depth, in_flight) == (0, 0)
     }
 
-    /// Runs `work`, which takes but a moment, where the collector runs, which has to wait meanwhile: for
-    /// who is alone. The thread stays awake for a moment after the next batch, since who asks one picture
-    /// after the other is back at once.
-    pub fn run_beside(&self, work: impl FnOnce() + Send + 'static) {
+    /// Runs `work` where the collector runs, which has to wait meanwhile: for who is alone. The thread
+    /// stays awake for a moment after the next batch, since who asks one picture after the other is back
+    /// at once.
+    pub fn run_beside(&self, work: Work) {
         self.inner.queue.stay_awake();
-        self.inner.runtime.spawn(async { work() });
+        let run_beside = Arc::clone(&self.inner.run_beside);
+        self.inner.runtime.spawn(async move { run_beside(work) });
     }
 
     /// When to send a client back that is refused now: the batches ahead times the measured

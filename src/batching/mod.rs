@@ -43,7 +43,15 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         batch: Batch<Self::Input>,
     ) -> impl Future<Output = Result<Vec<Self::Output>, EngineFailure>> + Send;
+
+    /// Runs `work` on the calling thread, where batches run, and may get ready for one meanwhile.
+    fn run_beside(&self, work: Work) {
+        work();
+    }
 }
+
+/// What takes but a moment.
+pub type Work = Box<dyn FnOnce() + Send>;
 
 /// The inputs that run together: a shared slice, so that neither a failing nor a panicking
 /// engine can lose what is needed for a retry.

@@ -179,6 +179,11 @@ impl Classifier {
         self.network.precision()
     }
 
+    /// See [`Network::fetch_beside`].
+    pub fn fetch_beside(&self, work: impl FnOnce() + Send) {
+        self.network.fetch_beside(work);
+    }
+
     /// Which sizes of batches it runs as they are: all, if there are no kernels to be made for each.
     pub fn runs(&self) -> Runs {
         if self.network.makes_kernels() { Runs::Prepared } else { Runs::All }

@@ -6,7 +6,8 @@ use super::fused::{Activation, Fused};
 use super::parts;
 use super::pooling::{average_pool, max_pool};
 use super::scores::Scores;
-use super::simd::{MlpConv, WinogradConv, max_pool_by_rows};
+use super::simd::{Fetch, MlpConv, WinogradConv, max_pool_by_rows};
+use super::team;
 use super::weights::Weights;
 use tch::{Kind, TchError, Tensor};
 
@@ -66,6 +67,9 @@ pub enum Layout {
     /// What is served where the precision is native.
     Served,
 }
+
+/// Bytes of weights that are not worth waking another thread for: most of them stay in a core's own cache.
+const WORTH_FETCHING: usize = 2 << 20;
 
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
 #[derive(Debug)]
@@ -157,6 +161,16 @@ impl Network {
         self.steps.iter().any(|step| matches!(step, Step::Conv(_) | Step::FusedConv(_)))
     }
 
+    /// Runs `work`, and has another thread of the team read the weights of our own layers meanwhile, from
+    /// the first layer on: by the next pass they are in the caches.
+    pub fn fetch_beside(&self, work: impl FnOnce() + Send) {
+        let weights: Vec<_> = self.steps.iter().flat_map(Step::weights).collect();
+        if weights.iter().map(|weights| weights.bytes()).sum::<usize>() < WORTH_FETCHING {
+            return work();
+        }
+        team::run_with_help(work, &|wanted| weights.iter().for_each(|part| part.fetch(wanted)));
+    }
+
     /// Runs a batch of prepared input `[N, C, H, W]` (any strides; channels-last is fastest).
     pub fn forward(&self, input: &Tensor) -> Result<Scores, TchError> {
         match self.layout {
@@ -177,6 +191,15 @@ impl Network {
 }
 
 impl Step {
+    /// Those of layers of our own.
+    fn weights(&self) -> Vec<&dyn Fetch> {
+        match self {
+            Self::WinogradConv(convolution) => vec![convolution.weights()],
+            Self::MlpConv(block) => block.weights(),
+            _ => Vec::new(),
+        }
+    }
+
     fn run(&self, x: &Tensor, network: &Network) -> Result<Tensor, TchError> {
         match self {
             Self::Conv(convolution) => convolution.run(x),

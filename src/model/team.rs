@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::{c_uint, c_void};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -52,6 +53,35 @@ pub(super) fn run_by_all(work: &(dyn Fn() + Sync)) {
     }
 }
 
+/// Runs `work`, and has one of the other threads `help` meanwhile, if there are any. Its argument tells
+/// whether the work is still going on.
+pub(super) fn run_with_help(work: impl FnOnce() + Send, help: &(dyn Fn(&dyn Fn() -> bool) + Sync)) {
+    if tch::get_num_threads() <= 1 {
+        return work();
+    }
+    let here = thread::current().id();
+    let (work, over, helped) =
+        (Mutex::new(Some(work)), AtomicBool::default(), AtomicBool::default());
+    run_by_all(&|| {
+        if thread::current().id() == here {
+            // Also if it panics: else the helper would go on.
+            let _over = SetOnDrop(&over);
+            let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+            work.into_iter().for_each(|work| work());
+        } else if !helped.swap(true, Ordering::Relaxed) {
+            help(&|| !over.load(Ordering::Relaxed));
+        }
+    });
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 struct Task<'a> {
     work: &'a (dyn Fn() + Sync),
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -83,7 +113,7 @@ fn parallel() -> Option<Parallel> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn all_of_a_team_work_and_a_panic_of_any_is_the_caller_s() {
@@ -98,5 +128,32 @@ mod tests {
         let work = || assert_ne!(count.fetch_add(1, Ordering::Relaxed), 1, "as ordered");
         let panicked = catch_unwind(AssertUnwindSafe(|| run_by_all(&work)));
         assert!(panicked.is_err());
+    }
+
+    #[test]
+    fn one_helps_until_the_work_is_done_or_panics() {
+        let three = NonZeroUsize::new(3).expect("not zero");
+        Team::All.assemble(three);
+        let here = thread::current().id();
+        let (worked, helpers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let help = |goes_on: &dyn Fn() -> bool| {
+            helpers.fetch_add(1, Ordering::Relaxed);
+            while goes_on() {
+                thread::yield_now();
+            }
+        };
+        let work = || {
+            assert_eq!(thread::current().id(), here);
+            while helpers.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            worked.fetch_add(1, Ordering::Relaxed);
+        };
+        run_with_help(work, &help);
+        assert_eq!((worked.into_inner(), helpers.load(Ordering::Relaxed)), (1, 1));
+        let work = || panic!("as ordered");
+        assert!(catch_unwind(AssertUnwindSafe(|| run_with_help(work, &help))).is_err());
+        Team::One.assemble(three);
+        run_with_help(|| (), &|_| panic!("nobody is there to help"));
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::ServiceError;
-use crate::batching::panic_message;
+use crate::batching::{Work, panic_message};
 use crate::workers::Workers;
 
 /// Weight of the newest job in the mean time per job.
@@ -49,9 +49,6 @@ pub(super) struct Done<T> {
     pub(super) waited: Duration,
     pub(super) ran: Duration,
 }
-
-/// What a thread is to do.
-pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// A job that a thread has been given. Dropped, it does not start any more.
 pub(super) struct Begun<T> {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 /// Bytes of a line. A row of a tile that lies in two of them takes twice as long to load.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// Values whose first one is at the beginning of a line.
 #[derive(Debug)]

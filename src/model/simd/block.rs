@@ -4,6 +4,7 @@ use tch::{Device, TchError, Tensor};
 
 use super::Epilogue;
 use super::elements::{Element, values, values_mut};
+use super::fetch::Fetch;
 use super::multiplier::Multiplier;
 use super::product::{Rows, multiply, panels};
 use super::registers::Registers;
@@ -100,6 +101,10 @@ impl<M: Multiplier> Block<M> {
         };
         work.share(values_mut(&mut y)?, offset, worker);
         y.f_permute([0, 3, 1, 2])
+    }
+
+    pub(super) fn weights(&self) -> Vec<&dyn Fetch> {
+        self.layers.iter().map(|layer| &layer.weights as _).collect()
     }
 
     fn buffers(&self) -> Buffers<M::Element> {

@@ -8,6 +8,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::amx::{self, Amx};
 use super::block::Block;
+use super::fetch::Fetch;
 use super::multiplier::Pairs;
 use super::registers::{Available, Avx2, Avx512};
 use super::window::Window;
@@ -83,6 +84,16 @@ impl MlpConv {
             Blocks::Avx512(block) => block.run(x),
             Blocks::Pairs(block) => block.run(x),
             Blocks::Amx(block) => block.run(x),
+        }
+    }
+
+    /// Of each layer.
+    pub(in crate::model) fn weights(&self) -> Vec<&dyn Fetch> {
+        match &self.0 {
+            Blocks::Avx2(block) => block.weights(),
+            Blocks::Avx512(block) => block.weights(),
+            Blocks::Pairs(block) => block.weights(),
+            Blocks::Amx(block) => block.weights(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod aligned;
 mod amx;
 mod block;
 mod elements;
+mod fetch;
 mod maximum;
 mod mlpconv;
 mod multiplier;
@@ -28,6 +29,7 @@ mod winograd;
 
 pub(super) use amx::has_tiles;
 pub(super) use elements::{floats, floats_mut};
+pub(super) use fetch::Fetch;
 pub(super) use maximum::max_pool_by_rows;
 pub(super) use mlpconv::MlpConv;
 pub(super) use winograd::WinogradConv;

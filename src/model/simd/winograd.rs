@@ -9,6 +9,7 @@
 use tch::{TchError, Tensor};
 
 use super::Epilogue;
+use super::fetch::Fetch;
 use super::tiled::Tiled;
 use super::transform::{OfFive, OfThree};
 use crate::model::fused::Activation;
@@ -46,6 +47,14 @@ impl WinogradConv {
         match &self.0 {
             Algorithm::OfFive(convolution) => convolution.run(x),
             Algorithm::OfThree(convolution) => convolution.run(x),
+        }
+    }
+
+    /// Transformed.
+    pub(in crate::model) fn weights(&self) -> &dyn Fetch {
+        match &self.0 {
+            Algorithm::OfFive(convolution) => &convolution.weights,
+            Algorithm::OfThree(convolution) => &convolution.weights,
         }
     }
 }

@@ -18,10 +18,13 @@ async fn a_lone_request_waits_on_no_timer() {
 #[tokio::test(start_paused = true)]
 async fn a_collector_that_stays_awake_serves_and_ends_as_ever() {
     let rig = Rig::new(7, config(8, 100));
-    for input in [1, 2] {
+    let run_beside = async || {
         let (done, ran) = tokio::sync::oneshot::channel();
-        rig.batcher.run_beside(move || done.send(()).expect("somebody waits"));
+        rig.batcher.run_beside(Box::new(move || done.send(()).expect("somebody waits")));
         ran.await.expect("the work was run");
+    };
+    for input in [1, 2] {
+        run_beside().await;
         let reply = rig.submit(input, PATIENT).await.expect("an answer");
         assert_eq!((reply.output, reply.queue, reply.batch_size), (10 * input, ms(0), 1));
     }
@@ -29,6 +32,8 @@ async fn a_collector_that_stays_awake_serves_and_ends_as_ever() {
     let start = Instant::now();
     rig.batcher.closed().await;
     assert_eq!(start.elapsed(), ms(0));
+    // The engine has gone by now.
+    run_beside().await;
     assert_eq!(rig.batches(), [vec![1], vec![2]]);
     rig.assert_quiet();
 }

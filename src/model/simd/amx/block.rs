@@ -11,6 +11,7 @@ use crate::model::fused::Activation;
 use crate::model::simd::Epilogue;
 use crate::model::simd::aligned::Aligned;
 use crate::model::simd::elements::{Bf16, Element, values, values_mut};
+use crate::model::simd::fetch::Fetch;
 use crate::model::simd::share::{SHARE, Work};
 use crate::model::simd::tiles::Grid;
 use crate::model::simd::window::Window;
@@ -95,6 +96,10 @@ impl Block {
         let seen = Seen::of(x, between.as_deref());
         Passage { amx: self.amx, layers, tiling, seen }.run(values_mut(&mut y)?);
         y.f_permute([0, 3, 1, 2])
+    }
+
+    pub(in crate::model::simd) fn weights(&self) -> Vec<&dyn Fetch> {
+        self.layers.iter().map(|layer| &layer.weights as _).collect()
     }
 
     /// How many layers have their filters divided among threads.
