@@ -150,7 +150,7 @@ mod tests {
             (FEW, 4, 3, [2, 3], [2, 4]),
             (FEW, 50, 1, [1, 0], [7, 5]),
             (FEW, 33, 1, [1, 0], [7, 5]),
-            (MANY, 64, 3, [1, 1], [4, 19]),
+            (MANY, 64, 3, [1, 1], [20, 19]),
         ] {
             let found = block(kind, filters, [channels, kernel], [stride, padding]);
             let Some((block, weights)) = found else { continue };

@@ -24,6 +24,9 @@ const PAIR: usize = 2;
 const SHARED: usize = 16;
 /// Bytes of weights that each thread may read for itself.
 const SMALL: usize = 256 << 10;
+/// Tiles of which threads divide the filters, at most: of more, what is between the layers would leave the
+/// caches.
+const FEW: usize = 128;
 
 /// Convolutions of which all but the first are 1×1.
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Block {
         } else {
             x
         };
-        let (divided, layers) = self.layers.split_at(self.divided());
+        let (divided, layers) = self.layers.split_at(self.divided(tiling.count()));
         let mut between = None;
         for layer in divided {
             between = Some(layer.divide(self.amx, Seen::of(x, between.as_deref()), tiling));
@@ -103,13 +106,13 @@ impl Block {
     }
 
     /// How many layers have their filters divided among threads.
-    fn divided(&self) -> usize {
+    fn divided(&self, tiles: usize) -> usize {
         let threads = tch::get_num_threads().max(1) as usize;
         let is_divided = |layer: &&Layer| {
             layer.weights.len() * size_of::<Bf16>() > SMALL && layer.width() / PANEL >= threads
         };
         let before = &self.layers[..self.layers.len() - 1];
-        if threads == 1 { 0 } else { before.iter().take_while(is_divided).count() }
+        if threads == 1 || tiles > FEW { 0 } else { before.iter().take_while(is_divided).count() }
     }
 
     fn tiling(&self, x: &Tensor) -> Result<Tiling, TchError> {
