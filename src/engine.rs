@@ -8,6 +8,10 @@
 //! deadlines bound the wait. Once a rebuild has failed they fail at once, until one goes well:
 //! a network that can't be built shall not fill the queue, nor hold up a shutdown.
 
+mod health;
+
+pub use health::Health;
+
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,45 +45,6 @@ pub trait Network: Send + 'static {
     /// See [`Engine::run_beside`].
     fn run_beside(&mut self, work: Work) {
         work();
-    }
-}
-
-/// Whether an engine can answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    Ready,
-    /// The network panicked and is being built anew.
-    Rebuilding {
-        since: Instant,
-        /// Of the panic, or of the last failing rebuild. For the log.
-        cause: String,
-        /// Rebuilds that failed.
-        failed: u32,
-    },
-    /// The engine has ended.
-    Dead,
-}
-
-impl Health {
-    pub const fn is_ready(&self) -> bool {
-        matches!(self, Self::Ready)
-    }
-
-    /// Whether batches shall wait until it changes.
-    const fn is_passing(&self) -> bool {
-        matches!(self, Self::Rebuilding { failed: 0, .. })
-    }
-
-    /// What batches are told that shall not wait; none if they are run.
-    fn refusal(&self) -> Option<EngineFailure> {
-        match self {
-            Self::Ready => None,
-            Self::Rebuilding { cause, .. } => {
-                let cause = format!("the network could not be rebuilt: {cause}");
-                Some(EngineFailure { cause })
-            }
-            Self::Dead => Some(ended()),
-        }
     }
 }
 

@@ -32,3 +32,20 @@ impl<E: Copy, V: Deref<Target = [E]> + Sync> Fetch for V {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn it_ends_when_the_weights_are_read_or_not_wanted_any_more() {
+        let weights = vec![0f32; 3 * PART / size_of::<f32>() + 1];
+        assert_eq!(weights.bytes(), 3 * PART + size_of::<f32>());
+        for (patience, expected) in [(usize::MAX, 4), (2, 3), (0, 1)] {
+            let asked = Cell::new(0);
+            weights.fetch(&|| asked.replace(asked.get() + 1) < patience);
+            assert_eq!(asked.get(), expected);
+        }
+    }
+}

@@ -16,7 +16,8 @@ use crate::model::simd::share::{SHARE, Work};
 use crate::model::simd::tiles::Grid;
 use crate::model::simd::window::Window;
 
-/// How many times as fast it multiplies as what shares are measured by.
+/// How many times as fast it multiplies as what shares are measured by, about, with all that is around the
+/// products.
 const SPEED: usize = 8;
 /// Tiles that are multiplied at once.
 const PAIR: usize = 2;
