@@ -42,6 +42,7 @@ pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod models;
+mod pair;
 pub mod preprocess;
 pub mod reload;
 pub mod service;

@@ -149,8 +149,8 @@ impl Network for WarmNetwork {
     }
 
     fn run_beside(&mut self, work: Work) {
-        self.inference.give_to(self.sizes.of_lone());
-        lock(&self.classifier).fetch_beside(work);
+        self.inference.give_to(Team::All);
+        lock(&self.classifier).run_beside(work);
     }
 }
 

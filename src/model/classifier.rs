@@ -179,9 +179,9 @@ impl Classifier {
         self.network.precision()
     }
 
-    /// See [`Network::fetch_beside`].
-    pub fn fetch_beside(&self, work: impl FnOnce() + Send) {
-        self.network.fetch_beside(work);
+    /// See [`Network::run_beside`].
+    pub fn run_beside(&self, work: impl FnOnce() + Send) {
+        self.network.run_beside(work);
     }
 
     /// Which sizes of batches it runs as they are: all, if there are no kernels to be made for each.

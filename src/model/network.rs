@@ -68,7 +68,7 @@ pub enum Layout {
     Served,
 }
 
-/// Bytes of weights that are not worth waking another thread for: most of them stay in a core's own cache.
+/// Bytes of weights that are not worth reading ahead: most of them stay in a core's own cache.
 const WORTH_FETCHING: usize = 2 << 20;
 
 /// A network with its weights, ready to run. Not `Sync`: one thread owns it.
@@ -161,12 +161,13 @@ impl Network {
         self.steps.iter().any(|step| matches!(step, Step::Conv(_) | Step::FusedConv(_)))
     }
 
-    /// Runs `work`, and has another thread of the team read the weights of our own layers meanwhile, from
-    /// the first layer on: by the next pass they are in the caches.
-    pub fn fetch_beside(&self, work: impl FnOnce() + Send) {
-        let weights: Vec<_> = self.steps.iter().flat_map(Step::weights).collect();
+    /// Runs `work`, and has another thread of the team help: it takes what is offered by
+    /// [`pair::join`](crate::pair::join), and reads the weights of our own layers meanwhile, from the first
+    /// layer on, so that by the next pass they are in the caches.
+    pub fn run_beside(&self, work: impl FnOnce() + Send) {
+        let mut weights: Vec<_> = self.steps.iter().flat_map(Step::weights).collect();
         if weights.iter().map(|weights| weights.bytes()).sum::<usize>() < WORTH_FETCHING {
-            return work();
+            weights.clear();
         }
         team::run_with_help(work, &|wanted| weights.iter().for_each(|part| part.fetch(wanted)));
     }

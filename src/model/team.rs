@@ -5,8 +5,10 @@ use std::ffi::{c_uint, c_void};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+
+use crate::pair::Second;
 
 /// Who runs a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,8 @@ pub(super) fn run_by_all(work: &(dyn Fn() + Sync)) {
 }
 
 /// Runs `work`, and has one of the other threads `help` meanwhile, if there are any. Its argument tells
-/// whether the work is still going on.
+/// whether the work is still going on. When it has done so, and in between, it takes what the work offers
+/// by [`pair::join`](crate::pair::join).
 pub(super) fn run_with_help(work: impl FnOnce() + Send, help: &(dyn Fn(&dyn Fn() -> bool) + Sync)) {
     if tch::get_num_threads() <= 1 {
         return work();
@@ -62,14 +65,20 @@ pub(super) fn run_with_help(work: impl FnOnce() + Send, help: &(dyn Fn(&dyn Fn()
     let here = thread::current().id();
     let (work, over, helped) =
         (Mutex::new(Some(work)), AtomicBool::default(), AtomicBool::default());
+    let second = Arc::<Second>::default();
     run_by_all(&|| {
         if thread::current().id() == here {
             // Also if it panics: else the helper would go on.
             let _over = SetOnDrop(&over);
             let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
-            work.into_iter().for_each(|work| work());
+            second.beside(|| work.into_iter().for_each(|work| work()));
         } else if !helped.swap(true, Ordering::Relaxed) {
-            help(&|| !over.load(Ordering::Relaxed));
+            let goes_on = || !over.load(Ordering::Relaxed);
+            help(&|| {
+                second.help();
+                goes_on()
+            });
+            second.stay(goes_on);
         }
     });
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use super::aligned::LINE;
 
 /// Bytes that are read before it is asked again whether they are wanted.
-const PART: usize = 64 << 10;
+const PART: usize = 16 << 10;
 
 /// Weights of a layer, of whatever kind.
 pub(in crate::model) trait Fetch: Sync {

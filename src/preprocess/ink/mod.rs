@@ -23,6 +23,7 @@ use super::convert::Raster;
 use super::grid::Grid;
 use super::polarity::{Split, dark_on_light, otsu};
 use super::{Channels, InputSpec, Polarity, Region, Shown, resize};
+use crate::pair;
 use strokes::Strokes;
 
 /// Longer side of the picture that strokes are looked for in, pixels.
@@ -133,13 +134,16 @@ impl Relief {
 
     fn on_uneven_ground(picture: &Grid) -> Option<Self> {
         let longer = picture.width.max(picture.height) as f64;
-        let reliefs = RADII.iter().filter_map(|share| {
+        let relief = |share: f64| {
             let radius = (share * longer).ceil() as usize;
             let ground = picture.open(radius);
             let relief = Self::of(picture.clone().zip(&ground, |value, ground| value - ground))?;
             Some((2 * radius + 1, relief))
-        });
-        let mut reliefs: Vec<_> = reliefs.collect();
+        };
+        let [narrow, middle, wide] = RADII;
+        let ((narrow, middle), wide) =
+            pair::join(|| (relief(narrow), relief(middle)), || relief(wide));
+        let mut reliefs: Vec<_> = [narrow, middle, wide].into_iter().flatten().collect();
         let contrast = |relief: &Self| relief.split.light_mean;
         let best = reliefs.iter().map(|(_, relief)| contrast(relief)).fold(0.0, f64::max);
         let fits = |(window, relief): &(usize, Self)| {

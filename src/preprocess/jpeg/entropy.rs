@@ -1,50 +1,141 @@
 //! The scan: from bits to the slowest frequencies of each block (ITU-T T.81, annex F.2).
 
+use super::ahead::Ahead;
 use super::huffman::{ENDS, Strides, Table, extended};
-use super::markers::Picture;
-use super::plane::Plane;
+use super::markers::{Component, Picture};
+use super::plane::{Blocks, Plane, Stored};
+use crate::pair;
 
 /// Reads the whole scan into `planes`, which are those of the first components. `None` if it does not
 /// end where it should.
 pub(super) fn decode(bytes: &[u8], picture: &Picture, planes: &mut [Plane]) -> Option<()> {
-    let strides = picture.ac.each_ref().map(|table| table.as_ref().map(Strides::new));
-    let mut planes = planes.iter_mut();
-    let mut channels = Vec::with_capacity(picture.components.len());
-    for component in &picture.components {
-        channels.push(Channel {
-            dc: picture.dc.get(component.dc)?.as_ref()?,
-            ac: picture.ac.get(component.ac)?.as_ref()?,
-            strides: strides[component.ac].as_ref()?,
-            blocks: component.blocks,
-            prediction: 0,
-            plane: planes.next(),
-        });
-    }
+    let codes = Codes::new(picture);
+    let stored = planes.iter().zip(&picture.components);
+    let mut stored: Vec<_> = stored.map(|(plane, component)| plane.stored(component)).collect();
+    let channels = codes.channels(planes)?;
     let (across, down) = picture.units();
     let units = across * down;
     let interval = if picture.restart_interval == 0 { units } else { picture.restart_interval };
     let (mut data, mut at) = (Vec::new(), picture.scan);
+    let mut reader = Reader { channels, across, unit: 0 };
     for (restarts, first) in (0..units).step_by(interval).enumerate() {
         at = unstuff(bytes, at, &mut data)?;
-        let mut bits = Bits::new(&data);
-        channels.iter_mut().for_each(|channel| channel.prediction = 0);
+        reader.channels.iter_mut().for_each(|channel| channel.prediction = 0);
         let end = (first + interval).min(units);
-        for unit in first..end {
-            for channel in &mut channels {
-                channel.unit(&mut bits, unit % across)?;
-            }
-            if (unit + 1) % across == 0 {
-                // Where the data has run out it would go on with zeros.
-                bits.left()?;
-                channels.iter_mut().for_each(Channel::end_row);
-            }
+        if interval == units && pair::is_there() {
+            reader.halves(&data, units, (&codes, std::mem::take(&mut stored)))?;
+        } else {
+            let mut bits = Bits::new(&data, 0);
+            reader.run(&mut bits, end, |_| true)?;
+            (bits.left()? < 8).then_some(())?;
         }
-        (bits.left()? < 8).then_some(())?;
         let marker = if end == units { END_OF_IMAGE } else { RESTART + (restarts % 8) as u8 };
         (bytes.get(at..at + 2)? == [0xFF, marker]).then_some(())?;
         at += 2;
     }
     Some(())
+}
+
+/// The tables of a picture.
+pub(super) struct Codes<'a> {
+    picture: &'a Picture,
+    strides: [Option<Strides>; 4],
+}
+
+impl<'p> Codes<'p> {
+    pub(super) fn new(picture: &'p Picture) -> Self {
+        let strides = picture.ac.each_ref().map(|table| table.as_ref().map(Strides::new));
+        Self { picture, strides }
+    }
+
+    /// Of all components, the first of which go to `sinks`.
+    pub(super) fn channels<'a, S>(&'a self, sinks: &'a mut [S]) -> Option<Vec<Channel<'a, S>>> {
+        let mut sinks = sinks.iter_mut();
+        let mut channel = |component: &Component| {
+            Some(Channel {
+                dc: self.picture.dc.get(component.dc)?.as_ref()?,
+                ac: self.picture.ac.get(component.ac)?.as_ref()?,
+                strides: self.strides[component.ac].as_ref()?,
+                blocks: component.blocks,
+                prediction: 0,
+                sink: sinks.next(),
+            })
+        };
+        self.picture.components.iter().map(&mut channel).collect()
+    }
+}
+
+/// Takes minimum coded units in their order.
+struct Reader<'a> {
+    channels: Vec<Channel<'a, Plane>>,
+    /// Units in a row.
+    across: usize,
+    /// The next one.
+    unit: usize,
+}
+
+impl Reader<'_> {
+    /// Reads units up to `end`, or for as long as it `goes_on` at the place where the next one begins.
+    fn run(
+        &mut self,
+        bits: &mut Bits,
+        end: usize,
+        mut goes_on: impl FnMut(&Bits) -> bool,
+    ) -> Option<()> {
+        while self.unit < end && goes_on(bits) {
+            for channel in &mut self.channels {
+                channel.unit(bits, self.unit % self.across)?;
+            }
+            if (self.unit + 1) % self.across == 0 {
+                // Where the data has run out it would go on with zeros.
+                bits.left()?;
+            }
+            self.next();
+        }
+        Some(())
+    }
+
+    /// Reads all `units`, the first half of `data` while another thread reads ahead in the second.
+    fn halves(
+        &mut self,
+        data: &[u8],
+        units: usize,
+        (codes, stored): (&Codes, Vec<Stored>),
+    ) -> Option<()> {
+        let middle = (data.len() - PADDING) / 2;
+        let mut bits = Bits::new(data, 0);
+        let first = || self.run(&mut bits, units, |bits| bits.taken() < 8 * middle);
+        let (first, ahead) =
+            pair::join(first, || Ahead::read(data, (middle, units), (codes, stored)));
+        first?;
+        let ahead = ahead?;
+        self.run(&mut bits, units, |bits| ahead.find(bits.taken()).is_none())?;
+        if self.unit == units {
+            return (bits.left()? < 8).then_some(());
+        }
+        let missing = |(channel, prediction): (&Channel<_>, &i32)| {
+            channel.prediction.wrapping_sub(*prediction)
+        };
+        let (read, predictions) = ahead.from(bits.taken(), units - self.unit)?;
+        let missing: Vec<_> = self.channels.iter().zip(predictions).map(missing).collect();
+        for unit in read {
+            for (index, channel) in self.channels.iter_mut().enumerate() {
+                let Some(plane) = &mut channel.sink else { continue };
+                let values = (ahead.unit(unit, index)?, missing[index]);
+                plane.put(self.unit % self.across, channel.blocks, values)?;
+            }
+            self.next();
+        }
+        Some(())
+    }
+
+    fn next(&mut self) {
+        self.unit += 1;
+        if self.unit % self.across == 0 {
+            let planes = self.channels.iter_mut().filter_map(|channel| channel.sink.as_mut());
+            planes.for_each(|plane| plane.end_row());
+        }
+    }
 }
 
 const END_OF_IMAGE: u8 = 0xD9;
@@ -55,7 +146,7 @@ const PADDING: usize = 8;
 
 /// Copies entropy-coded bytes without the zeros that are stuffed behind 0xFF, and [`PADDING`]. Returns
 /// where the marker is that ends them.
-fn unstuff(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<usize> {
+pub(super) fn unstuff(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<usize> {
     data.clear();
     loop {
         let rest = bytes.get(at..)?;
@@ -72,21 +163,21 @@ fn unstuff(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<usize> {
 }
 
 /// A component while it is read.
-struct Channel<'a> {
+pub(super) struct Channel<'a, S> {
     dc: &'a Table,
     ac: &'a Table,
     strides: &'a Strides,
     /// In a minimum coded unit, across and down.
     blocks: (usize, usize),
     /// The dc coefficient of the block before.
-    prediction: i32,
+    pub(super) prediction: i32,
     /// Where the blocks go; `None` if nobody wants them.
-    plane: Option<&'a mut Plane>,
+    pub(super) sink: Option<&'a mut S>,
 }
 
-impl Channel<'_> {
+impl<S: Blocks> Channel<'_, S> {
     /// Reads the component's blocks of the minimum coded unit in `column`.
-    fn unit(&mut self, bits: &mut Bits, column: usize) -> Option<()> {
+    pub(super) fn unit(&mut self, bits: &mut Bits, column: usize) -> Option<()> {
         let (across, down) = self.blocks;
         // A copy stays in registers.
         let mut local = *bits;
@@ -102,18 +193,12 @@ impl Channel<'_> {
         Some(())
     }
 
-    fn end_row(&mut self) {
-        if let Some(plane) = &mut self.plane {
-            plane.end_row();
-        }
-    }
-
-    /// Reads as many coefficients of the block at (row in the unit, column in the picture) as the plane
+    /// Reads as many coefficients of the block at (row in the unit, column in the picture) as the sink
     /// wants to know. Returns how many of all are passed.
     #[inline(always)]
     fn keep(&mut self, bits: &mut Bits, at: (usize, usize)) -> Option<usize> {
-        let Some(plane) = &mut self.plane else { return Some(1) };
-        let (coefficients, block) = plane.block(at)?;
+        let Some(sink) = &mut self.sink else { return Some(1) };
+        let (coefficients, block) = sink.block(at)?;
         coefficients.add(0, self.prediction, block);
         let mut passed = 1;
         while passed < coefficients.wanted() {
@@ -166,7 +251,7 @@ fn coefficient(table: &Table, bits: &mut Bits) -> Option<(usize, i32)> {
 
 /// The bits to come.
 #[derive(Clone, Copy)]
-struct Bits<'a> {
+pub(super) struct Bits<'a> {
     /// [`PADDING`] included.
     data: &'a [u8],
     /// The byte that follows those that are held.
@@ -178,8 +263,14 @@ struct Bits<'a> {
 }
 
 impl<'a> Bits<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, next: 0, held: 0 }
+    /// Of `data` from the byte at `at` on.
+    pub(super) fn new(data: &'a [u8], at: usize) -> Self {
+        Self { data, at, next: 0, held: 0 }
+    }
+
+    /// How many are before those to come.
+    pub(super) fn taken(&self) -> usize {
+        8 * self.at - self.held as usize
     }
 
     /// Sees to it that at least 56 bits are held; beyond the end of the data they are zeros.
@@ -207,8 +298,7 @@ impl<'a> Bits<'a> {
     }
 
     /// How many bits are left of the data; `None` if more were taken than there were.
-    fn left(&self) -> Option<usize> {
-        let taken = 8 * self.at - self.held as usize;
-        (8 * (self.data.len() - PADDING)).checked_sub(taken)
+    pub(super) fn left(&self) -> Option<usize> {
+        (8 * (self.data.len() - PADDING)).checked_sub(self.taken())
     }
 }

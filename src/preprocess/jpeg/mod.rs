@@ -10,6 +10,7 @@
 //! Only the common kind of file is read: baseline or extended Huffman coding, 8 bits, one scan, grey
 //! or YCbCr. All else, and whatever is not as it should be, is left to the decoder of full pictures.
 
+mod ahead;
 mod axis;
 mod entropy;
 mod huffman;

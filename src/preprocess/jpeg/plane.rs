@@ -28,7 +28,25 @@ pub(super) struct Plane {
     sums: Vec<f32>,
 }
 
+/// Blocks of the frequencies that count.
+pub(super) trait Blocks {
+    /// The block at (row in the unit, column), which is zeros at first, and how to fill it.
+    fn block(&mut self, at: (usize, usize)) -> Option<(&Coefficients, &mut [f32])>;
+}
+
+/// Blocks of whole units, one after the other, until it is known where they belong.
+pub(super) struct Stored {
+    coefficients: Coefficients,
+    /// Blocks in a unit, across and down.
+    sides: (usize, usize),
+    /// `[units, blocks down, blocks across, …]`, as [`Plane::blocks`].
+    values: Vec<f32>,
+    /// Where the last unit begins.
+    last: usize,
+}
+
 /// Where the coefficients of a block go, by their place in the file's order.
+#[derive(Clone)]
 pub(super) struct Coefficients {
     places: [Coefficient; PLACES],
     /// How many of them, from the first on, have to be known.
@@ -93,15 +111,28 @@ impl Plane {
         }
     }
 
-    /// The block at (row in the unit, column in the picture), which is zeros at first, and how to fill it.
-    #[inline(always)]
-    pub(super) fn block(
+    /// For blocks of the same `component`.
+    pub(super) fn stored(&self, component: &Component) -> Stored {
+        let coefficients = self.coefficients.clone();
+        Stored { coefficients, sides: component.blocks, values: Vec::new(), last: 0 }
+    }
+
+    /// Takes the blocks of a unit, `sides` across and down, whose dc coefficients are `missing` something.
+    pub(super) fn put(
         &mut self,
-        (row, column): (usize, usize),
-    ) -> Option<(&Coefficients, &mut [f32])> {
-        let start = (row * self.columns + column) * self.coefficients.block;
-        let block = self.blocks.get_mut(start..start + self.coefficients.block)?;
-        Some((&self.coefficients, block))
+        unit: usize,
+        sides: (usize, usize),
+        (values, missing): (&[f32], i32),
+    ) -> Option<()> {
+        let mut values = values.chunks_exact(self.coefficients.block);
+        for row in 0..sides.1 {
+            for column in 0..sides.0 {
+                let (coefficients, block) = self.block((row, unit * sides.0 + column))?;
+                block.copy_from_slice(values.next()?);
+                coefficients.add(0, missing, block);
+            }
+        }
+        Some(())
     }
 
     /// Sums up a row of minimum coded units that is complete.
@@ -143,6 +174,43 @@ impl Plane {
     /// `[height, width]`
     pub(super) fn samples(&self) -> impl Iterator<Item = f32> {
         self.sums.iter().copied()
+    }
+}
+
+impl Blocks for Plane {
+    #[inline(always)]
+    fn block(&mut self, (row, column): (usize, usize)) -> Option<(&Coefficients, &mut [f32])> {
+        let start = (row * self.columns + column) * self.coefficients.block;
+        let block = self.blocks.get_mut(start..start + self.coefficients.block)?;
+        Some((&self.coefficients, block))
+    }
+}
+
+impl Stored {
+    fn unit_length(&self) -> usize {
+        self.sides.0 * self.sides.1 * self.coefficients.block
+    }
+
+    pub(super) fn begin_unit(&mut self) {
+        self.last = self.values.len();
+        self.values.resize(self.last + self.unit_length(), 0.0);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+    }
+
+    pub(super) fn unit(&self, unit: usize) -> Option<&[f32]> {
+        self.values.chunks_exact(self.unit_length()).nth(unit)
+    }
+}
+
+impl Blocks for Stored {
+    #[inline(always)]
+    fn block(&mut self, (row, column): (usize, usize)) -> Option<(&Coefficients, &mut [f32])> {
+        let start = self.last + (row * self.sides.0 + column) * self.coefficients.block;
+        let block = self.values.get_mut(start..start + self.coefficients.block)?;
+        Some((&self.coefficients, block))
     }
 }
 
