@@ -211,9 +211,9 @@ mod tests {
     #[test]
     fn panics_are_the_first_thread_s_and_nothing_is_left_behind() {
         let caught = |work: fn()| catch_unwind(|| beside(work)).expect_err("a panic");
-        let second = caught(|| drop(join(|| (), || panic!("second"))));
+        let second = caught(|| _ = join(|| (), || -> () { panic!("second") }));
         assert_eq!(second.downcast_ref(), Some(&"second"));
-        let first = caught(|| drop(join(|| panic!("first"), || thread::yield_now())));
+        let first = caught(|| _ = join(|| -> () { panic!("first") }, thread::yield_now));
         assert_eq!(first.downcast_ref(), Some(&"first"));
     }
 }

@@ -103,11 +103,6 @@ impl BatchSizes {
         self.warm.last().map_or(NonZeroUsize::MIN, |warm| warm.size)
     }
 
-    /// Who runs a lone picture.
-    pub fn of_lone(&self) -> Team {
-        self.firsts.first().map_or(Team::All, |(_, team)| *team)
-    }
-
     /// The parts in which `batch` is run. Only the last may have fewer items than are run.
     pub fn split<'a, T>(&'a self, mut batch: &'a [T]) -> impl Iterator<Item = Part<'a, T>> {
         std::iter::from_fn(move || {

@@ -70,8 +70,8 @@ pub(super) fn resample(
     convolve(raster, region, size, filter)
 }
 
-/// Both halves at the same time if there is somebody for the second. Each output is the sum of the same
-/// pixels as otherwise: what is beyond the region counts as well.
+/// In halves, at the same time if there is somebody for the second one. Each output is the sum of the same
+/// pixels as otherwise, since what is beyond a region counts as well.
 fn convolve(
     raster: &Raster,
     region: Region,
@@ -79,16 +79,16 @@ fn convolve(
     filter: Filter,
 ) -> Raster {
     let upper = height / 2;
-    let above = region.height * f64::from(upper) / f64::from(height);
-    let halves = [
-        (Region { height: above, ..region }, upper),
-        (Region { y: region.y + above, height: region.height - above, ..region }, height - upper),
-    ];
-    if upper == 0 || !pair::is_there() {
+    if upper == 0 {
         return convolve_part(raster, region, (width, height), filter);
     }
-    let half = |(region, height)| convolve_part(raster, region, (width, height), filter).pixels;
-    let (mut pixels, mut lower) = pair::join(|| half(halves[0]), || half(halves[1]));
+    let above = region.height * f64::from(upper) / f64::from(height);
+    let below = Region { y: region.y + above, height: region.height - above, ..region };
+    let part = |region, height| convolve_part(raster, region, (width, height), filter).pixels;
+    let (mut pixels, mut lower) = pair::join(
+        || part(Region { height: above, ..region }, upper),
+        || part(below, height - upper),
+    );
     pixels.append(&mut lower);
     Raster { width, height, channels: raster.channels, pixels }
 }

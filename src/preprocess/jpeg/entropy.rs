@@ -86,7 +86,7 @@ impl Reader<'_> {
             for channel in &mut self.channels {
                 channel.unit(bits, self.unit % self.across)?;
             }
-            if (self.unit + 1) % self.across == 0 {
+            if (self.unit + 1).is_multiple_of(self.across) {
                 // Where the data has run out it would go on with zeros.
                 bits.left()?;
             }
@@ -131,7 +131,7 @@ impl Reader<'_> {
 
     fn next(&mut self) {
         self.unit += 1;
-        if self.unit % self.across == 0 {
+        if self.unit.is_multiple_of(self.across) {
             let planes = self.channels.iter_mut().filter_map(|channel| channel.sink.as_mut());
             planes.for_each(|plane| plane.end_row());
         }
