@@ -5,9 +5,8 @@
 //! The Computer Journal 46 (5), 2003). From where both find a minimum coded unit begin at the same bit, with the same component next,
 //! all that follows is the same, but for what dc coefficients are the differences to.
 
-use std::ops::Range;
-
-use super::entropy::{Bits, Codes};
+use super::bits::Bits;
+use super::entropy::Codes;
 use super::plane::Stored;
 
 /// Components of a picture at most.
@@ -70,21 +69,16 @@ impl Ahead {
         self.starts.binary_search_by_key(&taken, |start| start.taken).ok()
     }
 
-    /// All units from the one on that begins after so many bits, and what the first one's dc coefficients
-    /// were taken to be the differences to; `None` if they are not as many as are `left` of the picture.
-    pub(super) fn from(
-        &self,
-        taken: usize,
-        left: usize,
-    ) -> Option<(Range<usize>, &[i32; COMPONENTS])> {
+    /// The unit that begins after so many bits, and what its dc coefficients were taken to be the
+    /// differences to; `None` if it and those after it are not as many as are `left` of the picture.
+    pub(super) fn from(&self, taken: usize, left: usize) -> Option<(usize, &[i32; COMPONENTS])> {
         let first = self.find(taken)?;
-        let units = first..self.starts.len();
-        (units.len() == left).then_some((units, &self.starts[first].predictions))
+        (self.starts.len() - first == left).then(|| (first, &self.starts[first].predictions))
     }
 
-    /// The blocks of the component at `index` in a unit, see [`Stored`].
-    pub(super) fn unit(&self, unit: usize, index: usize) -> Option<&[f32]> {
-        self.stored.get(index)?.unit(unit)
+    /// The blocks of the component at `index` in `count` units, see [`Stored`].
+    pub(super) fn units(&self, index: usize, first: usize, count: usize) -> Option<&[f32]> {
+        self.stored.get(index)?.units(first, count)
     }
 }
 
@@ -98,7 +92,7 @@ mod tests {
     use image::{DynamicImage, RgbImage};
 
     use super::super::super::{Channels, Region};
-    use super::super::entropy::unstuff;
+    use super::super::bits::unstuff;
     use super::super::{markers, shrink};
     use super::*;
     use crate::pair::Second;

@@ -1,7 +1,8 @@
 //! The scan: from bits to the slowest frequencies of each block (ITU-T T.81, annex F.2).
 
 use super::ahead::Ahead;
-use super::huffman::{ENDS, Strides, Table, extended};
+use super::bits::{Bits, unstuff};
+use super::huffman::{ENDS, Strides, Table};
 use super::markers::{Component, Picture};
 use super::plane::{Blocks, Plane, Stored};
 use crate::pair;
@@ -90,7 +91,7 @@ impl Reader<'_> {
                 // Where the data has run out it would go on with zeros.
                 bits.left()?;
             }
-            self.next();
+            self.advance(1);
         }
         Some(())
     }
@@ -102,7 +103,7 @@ impl Reader<'_> {
         units: usize,
         (codes, stored): (&Codes, Vec<Stored>),
     ) -> Option<()> {
-        let middle = (data.len() - PADDING) / 2;
+        let middle = data.len() / 2;
         let mut bits = Bits::new(data, 0);
         let first = || self.run(&mut bits, units, |bits| bits.taken() < 8 * middle);
         let (first, ahead) =
@@ -116,21 +117,25 @@ impl Reader<'_> {
         let missing = |(channel, prediction): (&Channel<_>, &i32)| {
             channel.prediction.wrapping_sub(*prediction)
         };
-        let (read, predictions) = ahead.from(bits.taken(), units - self.unit)?;
+        let (mut first, predictions) = ahead.from(bits.taken(), units - self.unit)?;
         let missing: Vec<_> = self.channels.iter().zip(predictions).map(missing).collect();
-        for unit in read {
+        while self.unit < units {
+            let column = self.unit % self.across;
+            let count = (self.across - column).min(units - self.unit);
             for (index, channel) in self.channels.iter_mut().enumerate() {
                 let Some(plane) = &mut channel.sink else { continue };
-                let values = (ahead.unit(unit, index)?, missing[index]);
-                plane.put(self.unit % self.across, channel.blocks, values)?;
+                let blocks = ahead.units(index, first, count)?;
+                plane.put(column, channel.blocks, (blocks, missing[index]))?;
             }
-            self.next();
+            first += count;
+            self.advance(count);
         }
         Some(())
     }
 
-    fn next(&mut self) {
-        self.unit += 1;
+    /// Within a row.
+    fn advance(&mut self, units: usize) {
+        self.unit += units;
         if self.unit.is_multiple_of(self.across) {
             let planes = self.channels.iter_mut().filter_map(|channel| channel.sink.as_mut());
             planes.for_each(|plane| plane.end_row());
@@ -141,27 +146,6 @@ impl Reader<'_> {
 const END_OF_IMAGE: u8 = 0xD9;
 /// The first of eight, which take turns.
 const RESTART: u8 = 0xD0;
-/// Zeros behind the data, so that eight bytes can be read at once.
-const PADDING: usize = 8;
-
-/// Copies entropy-coded bytes without the zeros that are stuffed behind 0xFF, and [`PADDING`]. Returns
-/// where the marker is that ends them.
-pub(super) fn unstuff(bytes: &[u8], mut at: usize, data: &mut Vec<u8>) -> Option<usize> {
-    data.clear();
-    loop {
-        let rest = bytes.get(at..)?;
-        let plain = memchr::memchr(0xFF, rest)?;
-        data.extend_from_slice(&rest[..plain]);
-        at += plain;
-        if *rest.get(plain + 1)? != 0 {
-            data.extend([0; PADDING]);
-            return Some(at);
-        }
-        data.push(0xFF);
-        at += 2;
-    }
-}
-
 /// A component while it is read.
 pub(super) struct Channel<'a, S> {
     dc: &'a Table,
@@ -217,7 +201,7 @@ impl<S: Blocks> Channel<'_, S> {
             bits.refill();
             // Twice, since a stride takes 26 bits at most.
             for _ in 0..2 {
-                let stride = self.strides.read(bits.next);
+                let stride = self.strides.read(bits.next());
                 let beyond = passed + usize::from(stride.passed);
                 if beyond % usize::from(ENDS) > 64 {
                     passed += coefficient(self.ac, bits)?.0;
@@ -239,66 +223,12 @@ impl<S: Blocks> Channel<'_, S> {
 #[inline(always)]
 fn coefficient(table: &Table, bits: &mut Bits) -> Option<(usize, i32)> {
     bits.refill();
-    let whole = table.read_whole(bits.next);
+    let whole = table.read_whole(bits.next());
     if whole.bits > 0 {
         bits.take(whole.bits.into());
         return Some((whole.passed.into(), whole.value.into()));
     }
-    let code = table.read(bits.next)?;
+    let code = table.read(bits.next())?;
     bits.take(code.length.into());
     Some((code.passed.into(), bits.value(code.size.into())))
-}
-
-/// The bits to come.
-#[derive(Clone, Copy)]
-pub(super) struct Bits<'a> {
-    /// [`PADDING`] included.
-    data: &'a [u8],
-    /// The byte that follows those that are held.
-    at: usize,
-    /// The first bit is the highest.
-    next: u64,
-    /// How many bits of `next` count.
-    held: u32,
-}
-
-impl<'a> Bits<'a> {
-    /// Of `data` from the byte at `at` on.
-    pub(super) fn new(data: &'a [u8], at: usize) -> Self {
-        Self { data, at, next: 0, held: 0 }
-    }
-
-    /// How many are before those to come.
-    pub(super) fn taken(&self) -> usize {
-        8 * self.at - self.held as usize
-    }
-
-    /// Sees to it that at least 56 bits are held; beyond the end of the data they are zeros.
-    #[inline(always)]
-    fn refill(&mut self) {
-        let bytes = self.data.get(self.at..).and_then(<[u8]>::first_chunk).copied();
-        self.next |= u64::from_be_bytes(bytes.unwrap_or_default()) >> self.held;
-        self.at += ((63 - self.held) >> 3) as usize;
-        self.held |= 56;
-    }
-
-    #[inline(always)]
-    fn take(&mut self, count: u32) {
-        self.next <<= count;
-        self.held -= count;
-    }
-
-    /// Takes a value of `size` bits, 15 at most.
-    #[inline(always)]
-    fn value(&mut self, size: u32) -> i32 {
-        // In two steps, since none may be by 64.
-        let value = (self.next >> 1 >> (63 - size)) as u32;
-        self.take(size);
-        extended(value, size)
-    }
-
-    /// How many bits are left of the data; `None` if more were taken than there were.
-    pub(super) fn left(&self) -> Option<usize> {
-        (8 * (self.data.len() - PADDING)).checked_sub(self.taken())
-    }
 }

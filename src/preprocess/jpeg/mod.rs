@@ -12,6 +12,7 @@
 
 mod ahead;
 mod axis;
+mod bits;
 mod entropy;
 mod huffman;
 mod markers;

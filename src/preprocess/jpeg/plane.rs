@@ -117,19 +117,22 @@ impl Plane {
         Stored { coefficients, sides: component.blocks, values: Vec::new(), last: 0 }
     }
 
-    /// Takes the blocks of a unit, `sides` across and down, whose dc coefficients are `missing` something.
+    /// Takes the blocks of units from `first` in the row on, each `across` and `down`, whose dc coefficients are
+    /// `missing` something.
     pub(super) fn put(
         &mut self,
-        unit: usize,
-        sides: (usize, usize),
-        (values, missing): (&[f32], i32),
+        first: usize,
+        (across, down): (usize, usize),
+        (blocks, missing): (&[f32], i32),
     ) -> Option<()> {
-        let mut values = values.chunks_exact(self.coefficients.block);
-        for row in 0..sides.1 {
-            for column in 0..sides.0 {
-                let (coefficients, block) = self.block((row, unit * sides.0 + column))?;
-                block.copy_from_slice(values.next()?);
-                coefficients.add(0, missing, block);
+        let length = across * self.coefficients.block;
+        for (place, blocks) in blocks.chunks_exact(length).enumerate() {
+            let (unit, row) = (first + place / down, place % down);
+            let start = row * self.columns * self.coefficients.block + unit * length;
+            let own = self.blocks.get_mut(start..start + length)?;
+            own.copy_from_slice(blocks);
+            for block in own.chunks_exact_mut(self.coefficients.block) {
+                self.coefficients.add(0, missing, block);
             }
         }
         Some(())
@@ -200,8 +203,9 @@ impl Stored {
         self.values.clear();
     }
 
-    pub(super) fn unit(&self, unit: usize) -> Option<&[f32]> {
-        self.values.chunks_exact(self.unit_length()).nth(unit)
+    pub(super) fn units(&self, first: usize, count: usize) -> Option<&[f32]> {
+        let length = self.unit_length();
+        self.values.get(first * length..(first + count) * length)
     }
 }
 
