@@ -5,7 +5,7 @@
 //!
 //! # The pipeline
 //! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. Most JPEGs
-//!    of 5.6 times the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
+//!    of 4.8 times the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
 //!    straight from the file's frequencies.
 //! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
 //!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.

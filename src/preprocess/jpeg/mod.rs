@@ -73,10 +73,10 @@ pub(super) fn shrink(
 const LEVEL_SHIFT: f32 = 128.0;
 
 /// Blocks to a pixel of the output, along a side, from which on it is faster than decoding in full.
-const FEWEST_BLOCKS: f64 = 0.7;
+const FEWEST_BLOCKS: f64 = 0.6;
 /// Frequencies that count, times blocks to a pixel of the output. So many that the answers are those of
 /// decoding in full: docs/performance.md, "Straight from the frequencies".
-const ENOUGH: f64 = 3.5;
+const ENOUGH: f64 = 4.2;
 /// Of colour, networks were found to need less.
 const ENOUGH_OF_COLOUR: f64 = 2.0;
 

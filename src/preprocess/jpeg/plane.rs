@@ -9,7 +9,7 @@ use super::markers::{Component, ZIGZAG};
 pub(super) const PLACES: usize = 128;
 
 /// How many frequencies of a block may count along each side.
-pub(super) const FREQUENCIES: [usize; 4] = [2, 3, 4, 6];
+pub(super) const FREQUENCIES: [usize; 5] = [2, 3, 4, 6, 8];
 
 /// Takes blocks row by row, and sums up what they give to each output.
 pub(super) struct Plane {
@@ -144,7 +144,8 @@ impl Plane {
             2 => self.sum_row::<2, { filled_up(2) }>(),
             3 => self.sum_row::<3, { filled_up(3) }>(),
             4 => self.sum_row::<4, { filled_up(4) }>(),
-            _ => self.sum_row::<6, { filled_up(6) }>(),
+            6 => self.sum_row::<6, { filled_up(6) }>(),
+            _ => self.sum_row::<8, { filled_up(8) }>(),
         }
         self.blocks.fill(0.0);
     }
