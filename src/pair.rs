@@ -150,11 +150,11 @@ impl Drop for Taken<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Runs `work` beside a second thread.
-    fn beside<T>(work: impl FnOnce() -> T) -> T {
+    pub(crate) fn beside<T>(work: impl FnOnce() -> T) -> T {
         let (second, over) = (Arc::<Second>::default(), AtomicBool::default());
         thread::scope(|scope| {
             let work = catch_unwind(AssertUnwindSafe(|| {

@@ -1,9 +1,9 @@
 //! The second half of a scan, read before anybody knows which blocks are in it.
 //!
-//! Huffman codes fall into step by themselves: who begins to read anywhere, soon reads the same codes as who
-//! has read from the start (Klein and Wiseman, Parallel Huffman decoding with applications to JPEG files,
-//! The Computer Journal 46 (5), 2003). From where both find a minimum coded unit begin at the same bit, with the same component next,
-//! all that follows is the same, but for what dc coefficients are the differences to.
+//! Huffman codes fall into step by themselves: who begins to read anywhere, soon reads the same codes as
+//! who has read from the start (Klein and Wiseman, Parallel Huffman decoding with applications to JPEG
+//! files, The Computer Journal 46 (5), 2003). From where both find a minimum coded unit begin at the same
+//! bit, all that follows is the same, but for what dc coefficients are the differences to.
 
 use super::bits::Bits;
 use super::entropy::Codes;
@@ -84,18 +84,14 @@ impl Ahead {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::thread;
-
     use image::codecs::jpeg::JpegEncoder;
     use image::{DynamicImage, RgbImage};
 
-    use super::super::super::{Channels, Region};
     use super::super::bits::unstuff;
     use super::super::{markers, shrink};
     use super::*;
-    use crate::pair::Second;
+    use crate::pair::tests::beside;
+    use crate::preprocess::{Channels, Region};
 
     /// Noise that is smoother in its lower half.
     fn noise() -> DynamicImage {
@@ -112,17 +108,6 @@ mod tests {
         let mut file = Vec::new();
         JpegEncoder::new_with_quality(&mut file, 90).encode_image(picture).expect("encodable");
         file
-    }
-
-    /// With a second thread beside the calling one.
-    fn beside<T>(work: impl FnOnce() -> T) -> T {
-        let (second, over) = (Arc::<Second>::default(), AtomicBool::default());
-        thread::scope(|scope| {
-            scope.spawn(|| second.stay(|| !over.load(Ordering::Relaxed)));
-            let done = second.beside(work);
-            over.store(true, Ordering::Relaxed);
-            done
-        })
     }
 
     #[test]

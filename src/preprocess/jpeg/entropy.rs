@@ -146,6 +146,7 @@ impl Reader<'_> {
 const END_OF_IMAGE: u8 = 0xD9;
 /// The first of eight, which take turns.
 const RESTART: u8 = 0xD0;
+
 /// A component while it is read.
 pub(super) struct Channel<'a, S> {
     dc: &'a Table,
