@@ -62,7 +62,8 @@ impl Convolution {
         // not than tiles.
         let shortened = served && (self.weight.kind() == Kind::Float || !has_tiles());
         if shortened && self.stride == 1 {
-            let convolution = WinogradConv::new(&weight, &self.bias, self.padding, self.activation);
+            let values = (&weight, &self.bias);
+            let convolution = WinogradConv::new(values, size, self.padding, self.activation);
             if let Some(convolution) = convolution? {
                 return Ok(Step::WinogradConv(convolution));
             }

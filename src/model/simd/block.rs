@@ -6,7 +6,7 @@ use super::Epilogue;
 use super::elements::{Element, values, values_mut};
 use super::fetch::Fetch;
 use super::multiplier::Multiplier;
-use super::product::{Rows, multiply, panels};
+use super::product::{Panels, Rows, multiply, panels};
 use super::registers::Registers;
 use super::share::Work;
 use super::tiles::Grid;
@@ -154,7 +154,7 @@ impl<M: Multiplier> Layer<M> {
             || {
                 multiply(
                     multiplier,
-                    (input, &self.weights),
+                    (input, Panels::of(&self.weights, &self.weights)),
                     outputs,
                     #[inline(always)]
                     |sums, filter| self.epilogue.apply(multiplier.registers(), sums, filter),

@@ -3,6 +3,9 @@
 //! With intrinsics: what the compiler makes of plain loops over arrays either keeps sums in memory or takes
 //! six steps of arithmetic on addresses for twelve multiplications.
 
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+use super::aligned::LINE;
 use super::elements::Element;
 use super::multiplier::{Multiplier, Vector};
 use super::registers::{Registers, panel_of};
@@ -39,10 +42,43 @@ pub(super) struct Rows<'a, E> {
     pub(super) stride: usize,
 }
 
-/// The product of `left` and `panels`, as wide as they are. `finish` makes what is stored of the values of
+/// Bytes of weights that stay in a core's own caches.
+pub(super) const NEAR: usize = 1 << 20;
+
+/// Panels of a matrix, see [`panels`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Panels<'a, E> {
+    /// A core's own caches have them.
+    Near(&'a [E]),
+    /// They come from further away, so what lies behind a panel is fetched while it is multiplied.
+    Far(&'a [E]),
+}
+
+impl<'a, E> Panels<'a, E> {
+    /// Of a `layer`, which is run as a whole.
+    pub(super) fn of(layer: &[E], panels: &'a [E]) -> Self {
+        if size_of_val(layer) > NEAR { Self::Far(panels) } else { Self::Near(panels) }
+    }
+}
+
+/// The product of `left` and `right`, as wide as it is. `finish` makes what is stored of the values of
 /// a row from a column on.
 #[inline(always)]
 pub(super) fn multiply<M: Multiplier>(
+    multiplier: M,
+    (left, right): (Rows<'_, M::Element>, Panels<'_, M::Element>),
+    product: &mut [M::Element],
+    finish: impl Fn(Vector<M>, usize) -> Vector<M>,
+) {
+    match right {
+        Panels::Near(panels) => strips::<M, false>(multiplier, (left, panels), product, finish),
+        Panels::Far(panels) => strips::<M, true>(multiplier, (left, panels), product, finish),
+    }
+}
+
+/// As [`multiply`]. `FAR` as in [`Panels`].
+#[inline(always)]
+fn strips<M: Multiplier, const FAR: bool>(
     multiplier: M,
     (left, panels): (Rows<'_, M::Element>, &[M::Element]),
     product: &mut [M::Element],
@@ -54,16 +90,16 @@ pub(super) fn multiply<M: Multiplier>(
         let factors = (left, weights);
         let product = (&mut product[column..], width);
         if weights.len() == left.depth * panel {
-            strip::<M, 2>(multiplier, factors, product, (&finish, column));
+            strip::<M, 2, FAR>(multiplier, factors, product, (&finish, column));
         } else {
-            strip::<M, 1>(multiplier, factors, product, (&finish, column));
+            strip::<M, 1, FAR>(multiplier, factors, product, (&finish, column));
         }
     }
 }
 
 /// The columns of one panel of `V` registers, which begin where the product, with its width, does.
 #[inline(always)]
-fn strip<M: Multiplier, const V: usize>(
+fn strip<M: Multiplier, const V: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
     (product, width): (&mut [M::Element], usize),
@@ -76,22 +112,22 @@ fn strip<M: Multiplier, const V: usize>(
         let factors = (rows, panel);
         first += match left.count - first {
             12.. if M::Registers::ROWS == 12 => {
-                block::<M, V, 12>(multiplier, factors, product, finish)
+                block::<M, V, 12, FAR>(multiplier, factors, product, finish)
             }
             8.. if M::Registers::ROWS == 12 => {
-                block::<M, V, 8>(multiplier, factors, product, finish)
+                block::<M, V, 8, FAR>(multiplier, factors, product, finish)
             }
-            6.. => block::<M, V, 6>(multiplier, factors, product, finish),
-            4.. => block::<M, V, 4>(multiplier, factors, product, finish),
-            2.. => block::<M, V, 2>(multiplier, factors, product, finish),
-            _ => block::<M, V, 1>(multiplier, factors, product, finish),
+            6.. => block::<M, V, 6, FAR>(multiplier, factors, product, finish),
+            4.. => block::<M, V, 4, FAR>(multiplier, factors, product, finish),
+            2.. => block::<M, V, 2, FAR>(multiplier, factors, product, finish),
+            _ => block::<M, V, 1, FAR>(multiplier, factors, product, finish),
         };
     }
 }
 
 /// As [`strip`], of the first `N` rows. Returns `N`.
 #[inline(always)]
-fn block<M: Multiplier, const V: usize, const N: usize>(
+fn block<M: Multiplier, const V: usize, const N: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
     (product, width): (&mut [M::Element], usize),
@@ -101,7 +137,7 @@ fn block<M: Multiplier, const V: usize, const N: usize>(
     for (row, values) in rows.iter_mut().enumerate() {
         *values = &left.values[row * left.stride..][..left.depth];
     }
-    let sums = multiply_rows::<M, V, N>(multiplier, &rows, panel);
+    let sums = multiply_rows::<M, V, N, FAR>(multiplier, &rows, panel);
     for (row, sums) in sums.iter().enumerate() {
         let product = &mut product[row * width..];
         for (place, sums) in sums.iter().enumerate() {
@@ -117,7 +153,7 @@ fn block<M: Multiplier, const V: usize, const N: usize>(
 /// Not inlined, so that the rows' addresses stay in registers instead of being computed from the first
 /// one's.
 #[inline(never)]
-fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
+fn multiply_rows<M: Multiplier, const V: usize, const N: usize, const FAR: bool>(
     multiplier: M,
     rows: &[&[M::Element]; N],
     panel: &[M::Element],
@@ -133,6 +169,9 @@ fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
             let zero = multiplier.registers().splat(0.0);
             let mut sums = [[zero; V]; N];
             for (place, weights) in panel.chunks_exact(V * vector).enumerate() {
+                if FAR {
+                    fetch_behind(panel, weights);
+                }
                 let mut columns = [zero; V];
                 for (columns, weights) in columns.iter_mut().zip(weights.chunks_exact(vector)) {
                     *columns = multiplier.columns(weights);
@@ -150,6 +189,19 @@ fn multiply_rows<M: Multiplier, const V: usize, const N: usize>(
             sums
         },
     )
+}
+
+/// Has a `part` of the values behind `panel` fetched, as far behind it as `part` lies in it.
+#[inline(always)]
+fn fetch_behind<E>(panel: &[E], part: &[E]) {
+    let behind = part.as_ptr().wrapping_byte_add(size_of_val(panel)).cast::<i8>();
+    for line in (0..size_of_val(part)).step_by(LINE) {
+        // SAFETY: it is a hint, and reads nothing, wherever that is.
+        #[expect(unsafe_code, reason = "an intrinsic")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(behind.wrapping_add(line));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -194,8 +246,13 @@ mod tests {
             // What lies between the rows is multiplied by zeros.
             let rows = depth.next_multiple_of(M::STEP);
             let rows = Rows { values: &values, count, depth: rows, stride };
-            let factors = (rows, &*panels::<M>(&narrowed(&right), columns));
+            let panels = panels::<M>(&narrowed(&right), columns);
+            let factors = (rows, Panels::Near(&panels));
             multiplier.call(|| multiply(multiplier, factors, &mut product, |sums, _| sums));
+            let mut fetched = product.clone();
+            let factors = (rows, Panels::Far(&panels));
+            multiplier.call(|| multiply(multiplier, factors, &mut fetched, |sums, _| sums));
+            assert!(fetched.iter().zip(&product).all(|(a, b)| widen(*a) == widen(*b)));
             for (place, found) in product.iter().enumerate() {
                 let (row, column) = (place / width, place % width);
                 let weight = |at| if column < columns { right[at * columns + column] } else { 0.0 };

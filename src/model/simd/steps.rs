@@ -4,7 +4,7 @@
 
 use super::elements::Element;
 use super::output::Output;
-use super::product::{Rows, multiply};
+use super::product::{Panels, Rows, multiply};
 use super::registers::{Registers, panel_of};
 use super::tiled::{Scratch, Tiled};
 use super::tiles::{Grid, Place};
@@ -79,7 +79,7 @@ where
             let tiles = Rows { values, count, depth, stride: depth };
             multiply(
                 registers,
-                (tiles, weights),
+                (tiles, Panels::of(&self.weights, weights)),
                 products,
                 #[inline(always)]
                 |sums, _| sums,

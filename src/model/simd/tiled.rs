@@ -10,7 +10,7 @@ use super::Epilogue;
 use super::aligned::Aligned;
 use super::elements::{Bf16, Element, MOST_CHANNELS, values, values_mut};
 use super::output::Output;
-use super::product::panels;
+use super::product::{NEAR, panels};
 use super::registers::{Available, Avx2, Avx512, Registers, panel_of};
 use super::share::WORTH_IT;
 use super::tiles::Grid;
@@ -22,13 +22,12 @@ use crate::model::team::run_by_all;
 const TILES_AT_ONCE: usize = 12;
 /// The same where threads divide the filters among them, so that each transforms all tiles.
 const DIVIDED_AT_ONCE: usize = 24;
-/// Bytes of transformed filters that stay in a core's own cache. Threads divide what is more, rather than
-/// read it for one group of tiles after the other.
-const SMALL: usize = 1 << 20;
 /// With fewer channels or filters the transforms outweigh what they save.
 const FEW: usize = 48;
 /// Bytes of transformed filters that stay in the last cache.
 const LARGE: usize = 8 << 20;
+/// Bytes of more than that which are worth reading for each tile of a picture.
+const LARGE_FOR_A_TILE: usize = 1 << 20;
 
 /// A convolution by `F`.
 #[derive(Debug)]
@@ -58,15 +57,19 @@ where
 {
     pub(super) const POINTS: usize = REACH * REACH;
 
+    /// For pictures of `size`, width and height.
     pub(super) fn new(
         weight: &Tensor,
         epilogue: Epilogue,
-        padding: i64,
+        (size, padding): ((u32, u32), i64),
     ) -> Result<Option<Self>, TchError> {
         let Some(registers) = Available::detect() else { return Ok(None) };
         let (filters, channels, ..) = weight.size4()?;
         let [channels, filters, padding] = [channels, filters, padding].map(|n| n as usize);
-        let is_large = size_of::<f32>() * Self::POINTS * channels * filters > LARGE;
+        let [width, height] = [size.0, size.1].map(|side| side as usize);
+        let Some(grid) = Self::grid([height, width], padding) else { return Ok(None) };
+        let worth_it = LARGE.max(LARGE_FOR_A_TILE * grid.tiles());
+        let is_large = size_of::<f32>() * Self::POINTS * channels * filters > worth_it;
         let fits = channels % registers.lanes() == 0 && filters % registers.lanes() == 0;
         if channels.min(filters) < FEW || channels > MOST_CHANNELS || is_large || !fits {
             return Ok(None);
@@ -106,24 +109,29 @@ where
         let (pictures, channels, height, width) = x.size4()?;
         let [pictures, channels, height, width] =
             [pictures, channels, height, width].map(|n| n as usize);
-        let sides = [height, width].map(|side| (side + 2 * self.padding).checked_sub(KERNEL - 1));
-        let (true, [Some(out_height @ 1..), Some(out_width @ 1..)]) =
-            (channels == self.channels, sides)
-        else {
+        let grid = Self::grid([height, width], self.padding);
+        let Some(grid) = grid.filter(|_| channels == self.channels) else {
             let shape = x.size();
             return Err(TchError::Shape(format!("no {} channels in {shape:?}", self.channels)));
         };
+        let Grid { out_height, out_width, .. } = grid;
         let shape = [pictures, out_height, out_width, self.filters].map(|n| n as i64);
         let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-        let grid = Grid { height, width, out_height, out_width };
-        let tiles = pictures * grid.down() * grid.across();
+        let tiles = pictures * grid.tiles();
         let (x, output) = ((values::<E>(&x)?, grid), Output::new(values_mut(&mut y)?));
         match self.registers {
             Available::Avx2(registers) => self.share(registers, (x, tiles), output),
             Available::Avx512(registers) => self.share(registers, (x, tiles), output),
         }
         y.f_permute([0, 3, 1, 2])
+    }
+
+    /// None if there is no room for an output.
+    fn grid([height, width]: [usize; 2], padding: usize) -> Option<Grid> {
+        let outputs = |side: usize| (side + 2 * padding).checked_sub(KERNEL - 1).filter(|&n| n > 0);
+        let (out_height, out_width) = (outputs(height)?, outputs(width)?);
+        Some(Grid { height, width, out_height, out_width })
     }
 
     /// Writes all outputs, by the threads that libtorch may use. Who is done takes the next group of tiles
@@ -179,7 +187,7 @@ where
     }
 
     fn is_large(&self) -> bool {
-        self.weights.len() * size_of::<f32>() > SMALL
+        size_of_val(&*self.weights) > NEAR
     }
 
     fn scratch<R: Registers>(&self) -> Scratch {

@@ -21,13 +21,18 @@ pub(super) struct Place {
 }
 
 impl Grid {
+    /// In a picture.
+    pub(super) fn tiles(self) -> usize {
+        self.down() * self.across()
+    }
+
     /// Bands in a picture.
-    pub(super) fn down(self) -> usize {
+    fn down(self) -> usize {
         self.out_height.div_ceil(TILE)
     }
 
     /// Tiles in a band.
-    pub(super) fn across(self) -> usize {
+    fn across(self) -> usize {
         self.out_width.div_ceil(TILE)
     }
 

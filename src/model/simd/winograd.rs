@@ -25,18 +25,18 @@ enum Algorithm {
 }
 
 impl WinogradConv {
-    /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`. None where there
-    /// is no such algorithm here, or nothing to be gained.
+    /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`, for pictures of
+    /// `size`, width and height. None where there is no such algorithm here, or nothing to be gained.
     pub(in crate::model) fn new(
-        weight: &Tensor,
-        bias: &Tensor,
+        (weight, bias): (&Tensor, &Tensor),
+        size: (u32, u32),
         padding: i64,
         activation: Activation,
     ) -> Result<Option<Self>, TchError> {
-        let epilogue = Epilogue::new(bias, activation)?;
+        let (epilogue, place) = (Epilogue::new(bias, activation)?, (size, padding));
         let algorithm = match weight.size()[2..] {
-            [5, 5] => Tiled::new(weight, epilogue, padding)?.map(Algorithm::OfFive),
-            [3, 3] => Tiled::new(weight, epilogue, padding)?.map(Algorithm::OfThree),
+            [5, 5] => Tiled::new(weight, epilogue, place)?.map(Algorithm::OfFive),
+            [3, 3] => Tiled::new(weight, epilogue, place)?.map(Algorithm::OfThree),
             _ => None,
         };
         Ok(algorithm.map(Self))
@@ -64,6 +64,8 @@ mod tests {
     use super::super::registers::Available;
     use super::*;
     use tch::{Device, Kind};
+
+    const SIZE: (u32, u32) = (16, 16);
 
     fn random(shape: &[i64]) -> Tensor {
         Tensor::randn(shape, (Kind::Float, Device::Cpu))
@@ -100,7 +102,7 @@ mod tests {
                 for (activation, expected) in
                     [(Activation::None, expected.copy()), (Activation::Relu, expected.relu())]
                 {
-                    let convolution = WinogradConv::new(&weight, &bias, padding, activation);
+                    let convolution = WinogradConv::new((&weight, &bias), SIZE, padding, activation);
                     let Some(convolution) = convolution.expect("weights") else {
                         assert!(Available::detect().is_none());
                         return;
@@ -118,8 +120,8 @@ mod tests {
     #[test]
     fn what_is_not_a_number_stays_so() {
         let (weight, bias) = (random(&[64, 64, 3, 3]), random(&[64]));
-        let convolution = WinogradConv::new(&weight, &bias, 1, Activation::Relu).expect("weights");
-        let Some(convolution) = convolution else { return };
+        let convolution = WinogradConv::new((&weight, &bias), SIZE, 1, Activation::Relu);
+        let Some(convolution) = convolution.expect("weights") else { return };
         let x = random(&[1, 64, 4, 4]) * f64::NAN;
         let y = convolution.run(&x).expect("output");
         assert!(y.isnan().all().int64_value(&[]) == 1);
@@ -128,12 +130,18 @@ mod tests {
 
     #[test]
     fn it_is_left_where_there_is_nothing_to_gain() {
+        let new = |shape: [i64; 4], size| {
+            let values = (&random(&shape), &random(&shape[..1]));
+            WinogradConv::new(values, size, 1, Activation::None).expect("weights")
+        };
         for shape in
             [[192, 3, 5, 5], [32, 64, 3, 3], [192, 96, 7, 7], [192, 96, 1, 1], [1024, 384, 3, 3]]
         {
-            let convolution =
-                WinogradConv::new(&random(&shape), &random(&shape[..1]), 1, Activation::None);
-            assert!(convolution.expect("weights").is_none(), "{shape:?}");
+            assert!(new(shape, SIZE).is_none(), "{shape:?}");
         }
+        // 14 MB transformed, which nine tiles are not worth.
+        assert!(new([384, 256, 3, 3], (12, 12)).is_none());
+        let found = new([384, 256, 3, 3], (16, 16));
+        assert_eq!(found.is_some(), Available::detect().is_some());
     }
 }
