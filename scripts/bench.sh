@@ -20,19 +20,19 @@ install() {
 
 # Sets `address` once it listens, which it does when its network is compiled.
 start() {
-    local port precision=f32
+    local port
     port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    grep -q avx512_bf16 /proc/cpuinfo && precision=bf16
     # The least turns of waiting threads are what it runs fastest with: see docs/performance.md.
-    GOMP_SPINCOUNT=100 PYTHONPATH=$folder "$python" scripts/peer.py --precision "$precision" --port "$port" \
+    GOMP_SPINCOUNT=100 PYTHONPATH=$folder "$python" scripts/peer.py --port "$port" \
         > "$folder/log" 2>&1 &
     peer=$!
     trap 'kill "$peer" 2> /dev/null || true' EXIT
-    echo "bench: starting the peer in $precision" >&2
+    echo "bench: starting the peer, which tries what it is fastest in" >&2
     until (: < "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do
         kill -0 "$peer" 2> /dev/null || { tail -n 20 "$folder/log" >&2; return 1; }
         sleep 0.5
     done
+    grep '^peer: ' "$folder/log" >&2
     address=127.0.0.1:$port
 }
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """A Python server of nin-cifar10 to hold nin-serve against: `nin-serve bench --peer`.
 
-PyTorch as fast as it goes (in f32 traced, frozen and fused for oneDNN; in bf16 compiled by inductor,
-which needs a C++ compiler; channels-last), batches formed while the network is busy, JPEGs decoded by
-libjpeg-turbo at a part of their size, ASGI without a framework.
+PyTorch as fast as it goes: channels-last, traced, frozen and fused for oneDNN in f32, or compiled by
+inductor in f32 or bf16, which needs a C++ compiler; whichever runs a batch soonest. Batches are formed
+while the network is busy, JPEGs decoded by libjpeg-turbo at a part of their size, ASGI is without a
+framework.
 
   python3 -m venv .peer
   .peer/bin/pip install torch==2.13.0 safetensors==0.8.0 numpy==2.4.6 pillow uvicorn uvloop httptools
-  .peer/bin/python scripts/peer.py --precision bf16 &
+  .peer/bin/python scripts/peer.py &
   target/release/nin-serve bench --only nin-cifar10 --peer 127.0.0.1:8000/classify
 """
 
@@ -16,6 +17,9 @@ import asyncio
 import io
 import json
 import os
+import statistics
+import sys
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +33,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+PRECISIONS = {"f32": torch.float32, "bf16": torch.bfloat16}
 SIDE = 32
 # What a batch is filled up to: kernels are made for a size.
 SIZES = [32, 16, 8, 4, 2, 1]
@@ -67,21 +72,47 @@ def network(folder, precision):
     return net
 
 
-def fastest(folder, precision):
-    """The network as PyTorch runs it fastest on batches of SIZES."""
+def traced(net, examples):
+    traced = torch.jit.freeze(torch.jit.trace(net, examples[2]))
+    return torch.jit.optimize_for_inference(traced)
+
+
+def compiled(net, _):
+    inductor.freezing, dynamo.recompile_limit = True, 64
+    return torch.compile(net, dynamic=False)
+
+
+WAYS = {"f32": [traced, compiled], "bf16": [compiled]}
+
+
+def fastest(folder, names):
+    """The network as PyTorch runs it fastest on batches of SIZES, in one of the precisions named."""
     torch.set_num_threads(os.cpu_count())
-    net = network(folder, precision)
+    found = []
     with torch.inference_mode():
         examples = [batch([BLACK] * size) for size in SIZES]
-        if precision == torch.float32:
-            traced = torch.jit.freeze(torch.jit.trace(net, examples[2]))
-            net = torch.jit.optimize_for_inference(traced)
-        else:
-            inductor.freezing, dynamo.recompile_limit = True, 64
-            net = torch.compile(net, dynamic=False)
-        for example in examples * 3:
-            net(example)
+        for name, way in [(name, way) for name in names for way in WAYS[name]]:
+            try:
+                net = way(network(folder, PRECISIONS[name]), examples)
+                for example in examples * 3:
+                    net(example)
+            except RuntimeError as error:  # no compiler, or none of these instructions
+                print(f"without {name}, {way.__name__}: {error}", file=sys.stderr)
+                continue
+            found.append((median_time(net, examples[0]), f"{name}, {way.__name__}", net))
+    took, name, net = min(found, key=lambda one: one[0])
+    print(f"peer: {name}, {1e3 * took:.1f} ms for {SIZES[0]} pictures", file=sys.stderr)
     return net
+
+
+def median_time(net, example, times=9):
+    """Seconds."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        net(example)
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
 
 
 def batch(pictures):
@@ -96,12 +127,12 @@ def decode(body):
 
 
 class Server:
-    def __init__(self, folder, precision):
+    def __init__(self, folder, names):
         self.labels = (folder / "labels.txt").read_text().split("\n")
         self.decoders = ThreadPoolExecutor(os.cpu_count())
         self.engine = ThreadPoolExecutor(1)
         # On the thread that will run it: dynamo's settings are of a thread.
-        self.net = self.engine.submit(fastest, folder, precision).result()
+        self.net = self.engine.submit(fastest, folder, names).result()
         self.waiting = asyncio.Queue()
         self.collector = None
 
@@ -144,11 +175,11 @@ class Server:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, default=Path("models/nin-cifar10"))
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--precision", choices=["f32", "bf16", "auto"], default="auto")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    precision = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments.precision]
-    server = Server(arguments.model, precision)
+    names = [arguments.precision] if arguments.precision in PRECISIONS else list(PRECISIONS)
+    server = Server(arguments.model, names)
     uvicorn.run(server, port=arguments.port, log_level="warning", lifespan="off")
 
 
