@@ -26,6 +26,26 @@ impl Grid {
         Self { width: raster.width as usize, height: raster.height as usize, values }
     }
 
+    /// `width` by `height` pixels from `left` and `top` on, with zeros where they lie outside.
+    pub fn part(&self, [left, top]: [isize; 2], [width, height]: [usize; 2]) -> Self {
+        let mut part = Self { width, height, values: vec![0.0; width * height] };
+        // Columns of both that show the same.
+        let first = left.max(0) as usize;
+        let end = left.saturating_add_unsigned(width).clamp(0, self.width as isize) as usize;
+        if first >= end {
+            return part;
+        }
+        let start = first.saturating_add_signed(left.saturating_neg());
+        for (y, row) in part.values.chunks_mut(width).enumerate() {
+            let place = usize::try_from(top.saturating_add_unsigned(y)).ok();
+            if let Some(y) = place.filter(|&y| y < self.height) {
+                let seen = &self.values[y * self.width..][first..end];
+                row[start..start + seen.len()].copy_from_slice(seen);
+            }
+        }
+        part
+    }
+
     /// All `(x, y, value)`.
     pub fn pixels(&self) -> impl Iterator<Item = (usize, usize, f32)> {
         let places = self.values.iter().enumerate();
@@ -58,7 +78,8 @@ impl Grid {
 
     /// The values rounded and clipped to 0–255.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.values.iter().map(|value| (value + 0.5) as u8).collect()
+        // By way of `i32`, for which there are instructions.
+        self.values.iter().map(|value| (value + 0.5).clamp(0.0, 255.0) as i32 as u8).collect()
     }
 
     /// The largest value within `radius` to all sides, a square window cut off at the edges.
@@ -118,11 +139,14 @@ impl Grid {
 /// The maxima of `count` values `stride` apart, starting at each value; those that would reach past
 /// the end mean nothing. Windows double in length, so that this takes log `count` passes.
 fn running_max(mut values: Vec<f32>, count: usize, stride: usize) -> Vec<f32> {
+    let mut longer = Vec::with_capacity(values.len());
     let mut covered = 1;
     while covered < count {
         let step = covered.min(count - covered);
-        let ahead = values.iter().skip(step * stride);
-        values = values.iter().zip(ahead).map(|(a, b)| if a > b { *a } else { *b }).collect();
+        let ahead = values.get(step * stride..).unwrap_or_default();
+        longer.clear();
+        longer.extend(values.iter().zip(ahead).map(|(a, b)| if a > b { *a } else { *b }));
+        std::mem::swap(&mut values, &mut longer);
         covered += step;
     }
     values
@@ -144,6 +168,28 @@ mod tests {
             });
             assert_eq!(grid.dilate(radius).values, expected.values, "radius {radius}");
         }
+    }
+
+    #[test]
+    fn a_part_may_reach_past_the_edges() {
+        let grid = Grid::of(4, 3, |x, y| (1 + x + 10 * y) as f32);
+        for (place, [width, height]) in [
+            ([1, 1], [2, 2]),
+            ([-2, -1], [3, 5]),
+            ([2, 1], [9, 9]),
+            ([-1, -1], [6, 5]),
+            ([7, 0], [2, 2]),
+        ] {
+            let part = grid.part(place, [width, height]);
+            let [left, top] = place;
+            let expected = Grid::of(width, height, |x, y| {
+                let (x, y) = (x as isize + left, y as isize + top);
+                let is_inside = (0..4).contains(&x) && (0..3).contains(&y);
+                if is_inside { (1 + x + 10 * y) as f32 } else { 0.0 }
+            });
+            assert_eq!(part.values, expected.values, "{place:?}");
+        }
+        assert!(grid.part([9, 9], [0, 0]).values.is_empty());
     }
 
     #[test]

@@ -102,7 +102,8 @@ mod tests {
                 for (activation, expected) in
                     [(Activation::None, expected.copy()), (Activation::Relu, expected.relu())]
                 {
-                    let convolution = WinogradConv::new((&weight, &bias), SIZE, padding, activation);
+                    let convolution =
+                        WinogradConv::new((&weight, &bias), SIZE, padding, activation);
                     let Some(convolution) = convolution.expect("weights") else {
                         assert!(Available::detect().is_none());
                         return;

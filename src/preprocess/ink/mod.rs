@@ -212,18 +212,12 @@ fn cut(ink: &Grid, region: Region, spec: &InputSpec) -> Raster {
     let inner = Region { x: region.x - left, y: region.y - top, ..region };
     let width = (inner.x + inner.width).ceil();
     let height = (inner.y + inner.height).ceil();
-    let value = |x: usize, y: usize| {
-        let (x, y) = (x as f64 + left, y as f64 + top);
-        if x < 0.0 || y < 0.0 || x >= ink.width as f64 || y >= ink.height as f64 {
-            return 0.0;
-        }
-        ink.values[y as usize * ink.width + x as usize]
-    };
+    let part = ink.part([left, top].map(|at| at as isize), [width, height].map(|n| n as usize));
     let canvas = Raster {
         width: width as u32,
         height: height as u32,
         channels: Channels::Grey,
-        pixels: Grid::of(width as usize, height as usize, value).to_bytes(),
+        pixels: part.to_bytes(),
     };
     resize::resample(&canvas, inner, (spec.width, spec.height), spec.filter)
 }
