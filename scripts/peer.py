@@ -73,8 +73,8 @@ def network(folder, precision):
 
 
 def traced(net, examples):
-    traced = torch.jit.freeze(torch.jit.trace(net, examples[2]))
-    return torch.jit.optimize_for_inference(traced)
+    frozen = torch.jit.freeze(torch.jit.trace(net, examples[2]))
+    return torch.jit.optimize_for_inference(frozen)
 
 
 def compiled(net, _):

@@ -21,7 +21,7 @@ pub(super) struct Place {
 }
 
 impl Grid {
-    /// In a picture.
+    /// Tiles in a picture.
     pub(super) fn tiles(self) -> usize {
         self.down() * self.across()
     }
