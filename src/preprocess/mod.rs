@@ -5,7 +5,7 @@
 //!
 //! # The pipeline
 //! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. Most JPEGs
-//!    of 4.8 times the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
+//!    of twice the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
 //!    straight from the file's frequencies.
 //! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
 //!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
@@ -149,7 +149,7 @@ pub enum PictureError {
 ///
 /// `header` must come from [`Header::read`] on the same bytes.
 ///
-/// Most JPEGs much larger than the input are not decoded in full: see `jpeg/mod.rs`.
+/// Most JPEGs of twice the input's sides and more are not decoded in full: see `jpeg/mod.rs`.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
     if let Some(raster) = shrink_jpeg(bytes, header, spec) {
         return Ok(Shown::whole(raster, header, spec).prepared(header, spec));

@@ -4,12 +4,10 @@ use std::rc::Rc;
 
 use super::axis::{Axes, Axis, Reach};
 use super::markers::{Component, ZIGZAG};
+use super::vectors::{self, Loops};
 
 /// Room for the 64 coefficients of a block, in the file's order, and for as many that can't be.
 pub(super) const PLACES: usize = 128;
-
-/// How many frequencies of a block may count along each side.
-pub(super) const FREQUENCIES: [usize; 5] = [2, 3, 4, 6, 8];
 
 /// Takes blocks row by row, and sums up what they give to each output.
 pub(super) struct Plane {
@@ -64,12 +62,13 @@ struct Coefficient {
 }
 
 impl Coefficients {
-    fn new(frequencies: usize, quantisers: &[u16; 64]) -> Self {
+    /// Of those that are less than `sum` along both sides together.
+    fn new(frequencies: usize, sum: usize, quantisers: &[u16; 64]) -> Self {
         let stride = filled_up(frequencies);
         let (mut places, mut wanted) = ([Coefficient::default(); PLACES], 1);
         for (place, &natural) in ZIGZAG.iter().enumerate() {
             let (down, across) = (usize::from(natural) / 8, usize::from(natural) % 8);
-            if down + across < frequencies {
+            if across < frequencies && down < frequencies && down + across < sum {
                 let quantiser = f32::from(quantisers[place]);
                 places[place] = Coefficient { index: across * stride + down, quantiser };
                 wanted = place + 1;
@@ -96,9 +95,9 @@ impl Plane {
     /// Of a component with `blocks` (across, down) in a minimum coded unit, and `units` of those in a
     /// row.
     pub(super) fn new(component: &Component, units: usize, axes: Rc<Axes>) -> Self {
-        let Axes { horizontal, vertical, frequencies } = &*axes;
+        let Axes { horizontal, vertical, frequencies, sum, .. } = &*axes;
         let (width, height) = (horizontal.reaches.len(), vertical.reaches.len());
-        let coefficients = Coefficients::new(*frequencies, &component.quantisers);
+        let coefficients = Coefficients::new(*frequencies, *sum, &component.quantisers);
         let columns = units * component.blocks.0;
         Self {
             blocks: vec![0.0; component.blocks.1 * columns * coefficients.block],
@@ -140,20 +139,18 @@ impl Plane {
 
     /// Sums up a row of minimum coded units that is complete.
     pub(super) fn end_row(&mut self) {
-        match self.axes.frequencies {
-            2 => self.sum_row::<2, { filled_up(2) }>(),
-            3 => self.sum_row::<3, { filled_up(3) }>(),
-            4 => self.sum_row::<4, { filled_up(4) }>(),
-            6 => self.sum_row::<6, { filled_up(6) }>(),
-            _ => self.sum_row::<8, { filled_up(8) }>(),
-        }
+        vectors::run(&mut *self);
         self.blocks.fill(0.0);
     }
 
     /// Of `F` frequencies along each side, and down `P` with the zeros.
+    #[inline(always)]
     fn sum_row<const F: usize, const P: usize>(&mut self) {
         let Axes { horizontal, vertical, .. } = &*self.axes;
         let width = horizontal.reaches.len();
+        for block in self.blocks.as_chunks_mut::<P>().0.chunks_exact_mut(F) {
+            round(block, self.axes.gain);
+        }
         for blocks in self.blocks.chunks(self.columns * F * P) {
             let reaches = vertical.reaches.iter().enumerate();
             let here = |reach: &Reach| (reach.first..reach.end).contains(&self.done);
@@ -176,8 +173,22 @@ impl Plane {
     }
 
     /// `[height, width]`
-    pub(super) fn samples(&self) -> impl Iterator<Item = f32> {
-        self.sums.iter().copied()
+    pub(super) fn samples(&self) -> &[f32] {
+        &self.sums
+    }
+}
+
+/// Sums up a row.
+impl Loops for &mut Plane {
+    #[inline(always)]
+    fn run(self) {
+        match self.axes.frequencies {
+            2 => self.sum_row::<2, { filled_up(2) }>(),
+            3 => self.sum_row::<3, { filled_up(3) }>(),
+            4 => self.sum_row::<4, { filled_up(4) }>(),
+            6 => self.sum_row::<6, { filled_up(6) }>(),
+            _ => self.sum_row::<8, { filled_up(8) }>(),
+        }
     }
 }
 
@@ -224,7 +235,40 @@ const fn filled_up(frequencies: usize) -> usize {
     frequencies.next_multiple_of(4)
 }
 
+/// From such an amount of a cosine on, neighbouring samples differ by more than one.
+const LIVELY: f32 = 16.0;
+
+/// Rounds as decoders do where it is not evened out: the samples of a block that has only its mean, and those
+/// that `gain` by being interpolated. Neighbours gain nothing if they differ by one at most.
+#[inline(always)]
+fn round<const P: usize>(block: &mut [[f32; P]], gain: f32) {
+    let Some((first, others)) = block.split_first_mut() else { return };
+    let mut amounts = first.map(f32::abs);
+    amounts[0] = 0.0;
+    for values in others {
+        for (amount, value) in amounts.iter_mut().zip(values) {
+            // Not `max`, which minds NaN.
+            *amount = if value.abs() > *amount { value.abs() } else { *amount };
+        }
+    }
+    let largest = amounts.into_iter().fold(0.0, |a, b| if a > b { a } else { b });
+    let mean = first[0] / 8.0;
+    if largest == 0.0 {
+        first[0] = 8.0 * half_up(mean);
+    } else if largest >= LIVELY {
+        first[0] = 8.0 * (mean + gain);
+    }
+}
+
+#[inline(always)]
+fn half_up(sample: f32) -> f32 {
+    // There are instructions for what is above zero.
+    const SHIFT: i32 = 1024;
+    ((sample + SHIFT as f32 + 0.5) as i32 - SHIFT) as f32
+}
+
 /// Shrinks a row of blocks: `[blocks, F, P]` to `[F, width]`.
+#[inline(always)]
 fn across<const F: usize, const P: usize>(axis: &Axis, blocks: &[f32], lines: &mut [f32]) {
     let width = axis.reaches.len();
     for (column, reach) in axis.reaches.iter().enumerate() {
