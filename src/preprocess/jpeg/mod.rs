@@ -74,7 +74,8 @@ pub(super) fn shrink(
 /// T.81 stores samples less this.
 const LEVEL_SHIFT: f32 = 128.0;
 
-/// Blocks to a pixel of the output, along a side, from which on it is faster than decoding in full.
+/// Blocks to a pixel of the output, along a side, from which on it is hardly ever slower than decoding in
+/// full: by 0.1 ms at most of what was measured, in small and in smooth pictures. Two threads gain more.
 const FEWEST_BLOCKS: f64 = 0.25;
 /// Frequencies that count, along both sides together, times blocks to a pixel of the output. So many that
 /// the answers are those of decoding in full: docs/performance.md, "Straight from the frequencies".

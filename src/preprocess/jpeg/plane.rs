@@ -262,7 +262,7 @@ fn round<const P: usize>(block: &mut [[f32; P]], gain: f32) {
 
 #[inline(always)]
 fn half_up(sample: f32) -> f32 {
-    // There are instructions for what is above zero.
+    // What is above zero is truncated downwards, for which there are instructions.
     const SHIFT: i32 = 1024;
     ((sample + SHIFT as f32 + 0.5) as i32 - SHIFT) as f32
 }
