@@ -151,10 +151,10 @@ pub enum PictureError {
 ///
 /// Most JPEGs of twice the input's sides and more are not decoded in full: see `jpeg/mod.rs`.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
-    if let Some(raster) = shrink_jpeg(bytes, header, spec) {
-        return Ok(Shown::whole(raster, header, spec).prepared(header, spec));
+    match shrink_jpeg(bytes, header, spec) {
+        Some(shown) => Ok(shown.prepared(header, spec)),
+        None => prepare_in_full(bytes, header, spec),
     }
-    prepare_in_full(bytes, header, spec)
 }
 
 /// As [`prepare`], but every pixel is decoded before resizing: what [`prepare`] is measured by.
@@ -177,17 +177,23 @@ pub fn prepare_in_full(
     Ok(prepared)
 }
 
-/// Not where ink is framed: its strokes are measured pixel by pixel. Nor where there is CMYK, whose
-/// inks are not linear in what is seen.
-fn shrink_jpeg(bytes: &[u8], header: &Header, spec: &InputSpec) -> Option<convert::Raster> {
-    if header.format != Format::Jpeg || header.cmyk || spec.framing == Framing::Ink {
+/// Not where there is CMYK, whose inks are not linear in what is seen, nor where no ink is found to be framed.
+fn shrink_jpeg(bytes: &[u8], header: &Header, spec: &InputSpec) -> Option<Shown> {
+    if header.format != Format::Jpeg || header.cmyk {
         return None;
     }
     let Filter::Bilinear = spec.filter;
-    let (region, size) = resize::stored_region(header, spec);
-    let shrink = || jpeg::shrink(bytes, region, size, spec.channels);
-    let raster = decode::shielded(shrink).flatten()?;
-    Some(resize::upright(raster, header.orientation))
+    let stored = header.stored_size();
+    let ((region, size), channels) = match spec.framing {
+        Framing::Whole => (resize::stored_region(header, spec), spec.channels),
+        Framing::Ink => ((Region::whole(stored), ink::work_size(stored, spec)), Channels::Grey),
+    };
+    let raster = decode::shielded(|| jpeg::shrink(bytes, region, size, channels)).flatten()?;
+    let raster = resize::upright(raster, header.orientation);
+    match spec.framing {
+        Framing::Whole => Some(Shown::whole(raster, header, spec)),
+        Framing::Ink => ink::frame(raster, header.width, spec),
+    }
 }
 
 /// What the network sees of a picture.
@@ -201,10 +207,11 @@ struct Shown {
 impl Shown {
     /// `raster` has all pixels, as stored in the file.
     fn of(raster: convert::Raster, header: &Header, spec: &InputSpec) -> Self {
-        if spec.framing == Framing::Ink
-            && let Some(framed) = ink::frame(&raster, header.orientation, spec)
-        {
-            return framed;
+        if spec.framing == Framing::Ink {
+            let small = ink::shrink(&raster, header.orientation, spec);
+            if let Some(framed) = ink::frame(small, header.width, spec) {
+                return framed;
+            }
         }
         Self::whole(resize::shrink_upright(&raster, header, spec), header, spec)
     }

@@ -23,17 +23,16 @@ const ENCLOSED: f64 = 0.95;
 pub(super) fn dark_on_light(picture: &Raster) -> Option<bool> {
     let grid = Grid::of_luma(picture);
     let radius = (SURROUNDINGS * grid.width.max(grid.height) as f64).ceil() as usize;
-    let relief = grid.clone().zip(&grid.blur(radius), |value, mean| value - mean).values;
+    let relief = grid.above_mean(radius);
     let strong = relief.iter().filter(|v| v.abs() >= FAINT).count();
     if strong as f32 <= SPECKS * relief.len() as f32 {
         return None;
     }
-    let has_even_ground =
-        |grid: &Grid| otsu(&grid.to_bytes()).is_some_and(|split| split.on_even_ground(grid));
+    let has_even_ground = |grid: &Grid| otsu(grid).is_some_and(|split| split.on_even_ground(grid));
     if has_even_ground(&grid) {
         return Some(false);
     }
-    if has_even_ground(&grid.map(|value| 255.0 - value)) {
+    if has_even_ground(&grid.inverted()) {
         return Some(true);
     }
     Some(relief.iter().map(|&v| f64::from(v).powi(3)).sum::<f64>() < 0.0)
@@ -52,7 +51,7 @@ pub(super) struct Split {
 impl Split {
     /// Whether the dark class of `picture` is a ground of even brightness around the light one.
     pub fn on_even_ground(&self, picture: &Grid) -> bool {
-        let is_dark = |value: f32| value <= f32::from(self.threshold);
+        let is_dark = |value: u8| value <= self.threshold;
         let dark = picture.edge().filter(|&value| is_dark(value)).count() as f64;
         let enclosed = dark >= ENCLOSED * picture.edge().count() as f64;
         let even = self.dark_deviation < EVEN * (self.light_mean - self.dark_mean);
@@ -62,15 +61,15 @@ impl Split {
 
 /// Otsu's threshold: the one with the largest variance between the classes (Otsu, 1979). `None`
 /// if all values are the same.
-pub(super) fn otsu(values: &[u8]) -> Option<Split> {
-    let mut histogram = [0.0f64; 256];
-    for &value in values {
-        histogram[usize::from(value)] += 1.0;
+pub(super) fn otsu(picture: &Grid) -> Option<Split> {
+    let mut histogram = [0u32; 256];
+    for &value in &picture.values {
+        histogram[usize::from(value)] += 1;
     }
     let mut below = [Moments::default(); 256];
     let mut all = Moments::default();
     for (value, count) in histogram.into_iter().enumerate() {
-        all = all.with(value as f64, count);
+        all = all.with(value as f64, count.into());
         below[value] = all;
     }
     let splits = (0u8..255).filter_map(|threshold| {

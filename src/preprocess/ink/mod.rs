@@ -49,12 +49,27 @@ const STILL: f64 = 1.5;
 /// scale it by less than this factor,
 const SAME_SCALE: f64 = 1.2;
 /// and its ground is darker than this.
-const DARK: f32 = 24.0;
+const DARK: f64 = 24.0;
 
-/// Frames the ink of `raster`, grey and as stored in the file. `None` if there is none, as on a
-/// blank picture.
-pub(super) fn frame(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Option<Shown> {
-    let small = shrink(raster, turn, spec);
+/// The size (width, height) at which strokes are looked for in a picture of `size`, both as stored in the
+/// file or both upright.
+pub(super) fn work_size(size: (u32, u32), spec: &InputSpec) -> (u32, u32) {
+    let work_side = WORK_SIDE.max(spec.width).max(spec.height);
+    let scale = (f64::from(work_side) / f64::from(size.0.max(size.1))).min(1.0);
+    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
+    (side(size.0), side(size.1))
+}
+
+/// The picture at [`work_size`], upright.
+pub(super) fn shrink(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Raster {
+    let stored = (raster.width, raster.height);
+    let size = work_size(stored, spec);
+    resize::upright(resize::resample(raster, Region::whole(stored), size, spec.filter), turn)
+}
+
+/// Frames the ink of `small`, grey, upright, and of [`work_size`]; the picture is `width` pixels wide.
+/// `None` if there is none, as on a blank picture.
+pub(super) fn frame(small: Raster, width: u32, spec: &InputSpec) -> Option<Shown> {
     let inverted = dark_on_light(&small)? && spec.polarity == Polarity::Auto;
     let small = if inverted { small.inverted() } else { small };
     let ink = Ink::of(&small)?;
@@ -67,11 +82,7 @@ pub(super) fn frame(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Opt
         return Some(Shown { raster: small, region, inverted });
     }
     let shown = cut(&ink.values, region, spec);
-    let upright = match resize::swaps_sides(turn) {
-        true => raster.height,
-        false => raster.width,
-    };
-    let zoom = f64::from(upright) / whole.width;
+    let zoom = f64::from(width) / whole.width;
     let region = Region {
         x: region.x * zoom,
         y: region.y * zoom,
@@ -81,23 +92,12 @@ pub(super) fn frame(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Opt
     Some(Shown { raster: shown, region, inverted })
 }
 
-/// The upright picture at working size; smaller ones keep theirs.
-fn shrink(raster: &Raster, turn: Orientation, spec: &InputSpec) -> Raster {
-    let longer = raster.width.max(raster.height);
-    let work_side = WORK_SIDE.max(spec.width).max(spec.height);
-    let scale = (f64::from(work_side) / f64::from(longer)).min(1.0);
-    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
-    let size = (side(raster.width), side(raster.height));
-    let whole = Region::whole((raster.width, raster.height));
-    resize::upright(resize::resample(raster, whole, size, spec.filter), turn)
-}
-
 /// Ink on a ground of 0, at most 255, and where it is.
 struct Ink {
     values: Grid,
     strokes: Strokes,
     /// Mean of the ground that was taken off.
-    ground: f32,
+    ground: f64,
 }
 
 impl Ink {
@@ -106,10 +106,7 @@ impl Ink {
         let picture = Grid::of_luma(picture);
         let relief =
             Relief::on_even_ground(&picture).or_else(|| Relief::on_uneven_ground(&picture))?;
-        let values = relief.to_ink();
-        let ground = picture.zip(&relief.height, |value, height| value - height).values;
-        let ground = ground.iter().sum::<f32>() / ground.len() as f32;
-        Some(Self { values, strokes: relief.strokes, ground })
+        Some(Self { values: relief.to_ink(), strokes: relief.strokes, ground: relief.ground })
     }
 }
 
@@ -118,18 +115,21 @@ struct Relief {
     height: Grid,
     split: Split,
     strokes: Strokes,
+    /// Mean of the ground.
+    ground: f64,
 }
 
 impl Relief {
-    fn of(height: Grid) -> Option<Self> {
-        let split = otsu(&height.to_bytes())?;
-        let strokes = Strokes::find(&height, split.threshold.into())?;
-        Some(Self { height, split, strokes })
+    fn of(height: Grid, ground: f64) -> Option<Self> {
+        let split = otsu(&height)?;
+        let strokes = Strokes::find(&height, split.threshold)?;
+        Some(Self { height, split, strokes, ground })
     }
 
     fn on_even_ground(picture: &Grid) -> Option<Self> {
-        let ground = otsu(&picture.to_bytes()).filter(|split| split.on_even_ground(picture))?;
-        Self::of(picture.clone().map(|value| value - ground.dark_mean as f32))
+        let split = otsu(picture).filter(|split| split.on_even_ground(picture))?;
+        let ground = split.dark_mean.round() as u8;
+        Self::of(picture.clone().map(|value| value.saturating_sub(ground)), split.dark_mean)
     }
 
     fn on_uneven_ground(picture: &Grid) -> Option<Self> {
@@ -137,8 +137,10 @@ impl Relief {
         let relief = |share: f64| {
             let radius = (share * longer).ceil() as usize;
             let ground = picture.open(radius);
-            let relief = Self::of(picture.clone().zip(&ground, |value, ground| value - ground))?;
-            Some((2 * radius + 1, relief))
+            let height = picture.clone().zip(&ground, |value, ground| value - ground);
+            let sum: u64 = ground.values.iter().map(|&value| u64::from(value)).sum();
+            let mean = sum as f64 / ground.values.len() as f64;
+            Some((2 * radius + 1, Self::of(height, mean)?))
         };
         let [narrow, middle, wide] = RADII;
         let ((narrow, middle), wide) =
@@ -161,9 +163,12 @@ impl Relief {
         let noise = (split.dark_mean + 2.0 * split.dark_deviation) as f32;
         let floor = noise.min(split.threshold.into());
         let full = (split.light_mean as f32).max(floor + 1.0);
-        let ink = strokes.mask.dilate(reach).zip(&self.height, |near, value| {
-            near * 255.0 * ((value - floor) / (full - floor)).clamp(0.0, 1.0)
+        let shares: [u8; 256] = std::array::from_fn(|height| {
+            let share = ((height as f32 - floor) / (full - floor)).clamp(0.0, 1.0);
+            (255.0 * share).round() as u8
         });
+        let near = strokes.mask.dilate(reach);
+        let ink = near.zip(&self.height, |near, height| near & shares[usize::from(height)]);
         let missing = THIN * strokes.longer_side() as f32 - strokes.width();
         match (missing / 2.0).round() {
             more if more >= 1.0 => ink.dilate(more as usize),
@@ -180,17 +185,18 @@ fn frame_of(ink: &Ink, spec: &InputSpec) -> Region {
     let box_height = (strokes.bottom - strokes.top) as f64;
     // Working pixels for one of the input's.
     let scale = (box_width / (BOX * width)).max(box_height / (BOX * height));
-    let (mut sum, mut sum_x, mut sum_y) = (0.0, 0.0, 0.0);
-    for (x, y, value) in ink.values.pixels() {
-        let value = f64::from(value);
-        sum += value;
-        sum_x += value * (x as f64 + 0.5);
-        sum_y += value * (y as f64 + 0.5);
+    let (mut sum, mut sum_x, mut sum_y) = (0, 0, 0);
+    for (y, row) in (0u64..).zip(ink.values.rows()) {
+        let row_sum: u64 = row.iter().map(|&value| u64::from(value)).sum();
+        sum += row_sum;
+        sum_x += (0u64..).zip(row).map(|(x, &value)| x * u64::from(value)).sum::<u64>();
+        sum_y += y * row_sum;
     }
+    let mean = |moment: u64| moment as f64 / sum as f64 + 0.5;
     let (width, height) = (width * scale, height * scale);
     Region {
-        x: sum_x / sum - width * (0.5 + PLACEMENT),
-        y: sum_y / sum - height * (0.5 + PLACEMENT),
+        x: mean(sum_x) - width * (0.5 + PLACEMENT),
+        y: mean(sum_y) - height * (0.5 + PLACEMENT),
         width,
         height,
     }
@@ -217,7 +223,7 @@ fn cut(ink: &Grid, region: Region, spec: &InputSpec) -> Raster {
         width: width as u32,
         height: height as u32,
         channels: Channels::Grey,
-        pixels: part.to_bytes(),
+        pixels: part.values,
     };
     resize::resample(&canvas, inner, (spec.width, spec.height), spec.filter)
 }

@@ -3,7 +3,8 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, RgbImage};
 use nin_serve::preprocess::{
-    Channels, Header, InputSpec, PictureError, Prepared, Resize, Warning, prepare, prepare_in_full,
+    Channels, Framing, Header, InputSpec, PictureError, Polarity, Prepared, Resize, Warning,
+    prepare, prepare_in_full,
 };
 
 use super::{MAX_PIXELS, pictures, spec};
@@ -77,6 +78,54 @@ fn the_picture_is_the_one_that_decoding_in_full_gives() {
             }
         }
     }
+}
+
+/// A cross of dark strokes on paper that lies half in the shade.
+fn cross(width: u32, height: u32) -> DynamicImage {
+    let mut state = 1u32;
+    let picture = RgbImage::from_fn(width, height, |x, y| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
+        let paper = if u + v > 1.0 { 180.0 } else { 220.0 } - 60.0 * u + (state >> 28) as f32;
+        let is_ink = |along: f32, across: f32| along.abs() < 0.2 && across.abs() < 0.025;
+        let (u, v) = (u - 0.4, v - 0.5);
+        let left = if is_ink(u, v) || is_ink(v, u) { 0.3 } else { 1.0 };
+        image::Rgb([1.0, 0.96, 0.9].map(|tint| (paper * left * tint) as u8))
+    });
+    picture.into()
+}
+
+/// However little there is to be scaled down, strokes of ink are found in what is not decoded in full.
+#[test]
+fn ink_is_framed_as_in_what_is_decoded_in_full() {
+    let mut spec = spec(28, 28, Channels::Grey);
+    (spec.framing, spec.polarity) = (Framing::Ink, Polarity::Auto);
+    for (width, height) in [(270, 250), (400, 380), (500, 375), (371, 900), (1500, 1100)] {
+        let file = jpeg(&cross(width, height));
+        for file in [turned(&file), file] {
+            let (shrunk, full) = both(&file, &spec);
+            let each = || shrunk.pixels.iter().zip(&full.pixels).map(|(a, b)| a.abs_diff(*b));
+            let mean = each().map(f64::from).sum::<f64>() / 784.0;
+            let case = format!("{width}×{height}: {mean}, {:?}", each().max());
+            assert!(mean < 1.0, "{case}");
+            assert!(shrunk.pixels != full.pixels, "{case}: decoded in full");
+            assert_eq!(shrunk.warnings, full.warnings);
+            let [a, b] = [shrunk.region, full.region];
+            let near = |a: f64, b: f64| (a - b).abs() < 0.01 * a.abs().max(100.0);
+            assert!(near(a.x, b.x) && near(a.y, b.y), "{case}: {a:?}, {b:?}");
+            assert!(near(a.width, b.width) && near(a.height, b.height), "{case}: {a:?}, {b:?}");
+        }
+    }
+}
+
+#[test]
+fn a_blank_page_has_no_ink_to_frame() {
+    let mut spec = spec(28, 28, Channels::Grey);
+    (spec.framing, spec.polarity) = (Framing::Ink, Polarity::Auto);
+    let page = RgbImage::from_pixel(400, 300, image::Rgb([200, 190, 180]));
+    let (shrunk, full) = both(&jpeg(&page.into()), &spec);
+    assert_eq!(shrunk.pixels, full.pixels);
+    assert_eq!(shrunk.region, full.region);
 }
 
 /// Colour stored at half the size, along one side or both, in one go or with restart markers.
