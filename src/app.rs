@@ -61,6 +61,7 @@ impl Backend {
         let names: Vec<_> = models.iter().map(|model| model.info.name.as_str()).collect();
         tracing::info!(models = names.join(", "), elapsed = ?started.elapsed(), "models are warm");
         let service = Service::new(service_config(config, threads), models)?;
+        loader.inference.heed(service.decode_backlog());
         let service = Arc::new(service.observed_by(Arc::new(metrics.clone())));
         let gauges = Box::new(ServiceGauges(Arc::clone(&service)));
         registry.sub_registry_with_prefix(metrics::PREFIX).register_collector(gauges);

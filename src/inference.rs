@@ -7,10 +7,11 @@
 //! makes a lone picture wait for them to wake, again and again. One thread for all networks has one
 //! team, which can stay awake from one layer to the next.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
+use std::{fmt, io};
 
 use tokio::runtime::{Builder, EnterGuard, Handle};
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +27,12 @@ pub struct Inference {
     runtime: Handle,
     thread: ThreadId,
     threads: NonZeroUsize,
+    crowd: Crowd,
 }
+
+/// Tells whether other threads have work for all processors.
+#[derive(Clone, Default)]
+struct Crowd(Arc<OnceLock<Box<dyn Fn() -> bool + Send + Sync>>>);
 
 impl Inference {
     /// `threads` is how many libtorch may use.
@@ -42,7 +48,20 @@ impl Inference {
         let thread = thread::Builder::new()
             .name("inference".to_owned())
             .spawn(move || runtime.block_on(work))?;
-        Ok(Self { jobs, runtime: handle, thread: thread.thread().id(), threads })
+        let (thread, crowd) = (thread.thread().id(), Crowd::default());
+        Ok(Self { jobs, runtime: handle, thread, threads, crowd })
+    }
+
+    /// From now on `is_crowded`, the first that is given, tells whether other threads have work for all
+    /// processors.
+    pub fn heed(&self, is_crowded: impl Fn() -> bool + Send + Sync + 'static) {
+        // The first stays.
+        let _ = self.crowd.0.set(Box::new(is_crowded));
+    }
+
+    /// Whether helpers would have to wait for a processor.
+    pub fn is_crowded(&self) -> bool {
+        self.crowd.0.get().is_some_and(|is_crowded| is_crowded())
     }
 
     /// While the guard lives, what the calling thread spawns is run on this thread, between jobs. Who
@@ -87,6 +106,12 @@ impl Inference {
     }
 }
 
+impl fmt::Debug for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Crowd")
+    }
+}
+
 fn outcome<T>(reply: Result<thread::Result<T>, oneshot::error::RecvError>) -> T {
     match reply {
         Ok(Ok(value)) => value,
@@ -98,6 +123,20 @@ fn outcome<T>(reply: Result<thread::Result<T>, oneshot::error::RecvError>) -> T 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn it_is_crowded_when_the_first_that_is_asked_says_so() {
+        let inference = Inference::start(NonZeroUsize::MIN).expect("a thread");
+        let says = Arc::new(AtomicBool::default());
+        assert!(!inference.is_crowded());
+        let asked = Arc::clone(&says);
+        inference.clone().heed(move || asked.load(Ordering::Relaxed));
+        inference.heed(|| true);
+        assert!(!inference.is_crowded());
+        says.store(true, Ordering::Relaxed);
+        assert!(inference.is_crowded());
+    }
 
     #[tokio::test]
     async fn jobs_run_on_one_thread_and_a_panic_ends_only_its_own() {

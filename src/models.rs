@@ -142,7 +142,9 @@ impl Network for WarmNetwork {
         let classifier = lock(&self.classifier);
         let mut predictions = Vec::with_capacity(batch.len());
         for part in self.sizes.split(batch) {
-            self.inference.give_to(part.team);
+            // A lone picture's layers are short: helpers that wait for a processor hold each of them up.
+            let is_lone = part.size == 1 && self.inference.is_crowded();
+            self.inference.give_to(if is_lone { Team::One } else { part.team });
             predictions.append(&mut classifier.infer_as(part.size, part.items)?);
         }
         Ok(predictions)

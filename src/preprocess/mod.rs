@@ -5,13 +5,14 @@
 //!
 //! # The pipeline
 //! 1. Decode the first frame, at its native depth. Colour profiles and gamma are ignored. Most JPEGs
-//!    of twice the network's input and more skip steps 1 to 4: `jpeg/mod.rs` gets the small picture
-//!    straight from the file's frequencies.
+//!    of twice the network's input and more, and all that are larger where only grey is wanted, skip
+//!    steps 1 to 4: `jpeg/mod.rs` gets the small picture straight from the file's frequencies.
 //! 2. 16-bit samples are rounded to the nearest of 8 bits; alpha is flattened on
 //!    [`InputSpec::background`]; CMYK becomes RGB as in Pillow, `(255 - ink) * (255 - black) / 255`.
 //! 3. A grey network gets ITU-R 601-2 luma, in Pillow's fixed point.
 //! 4. The region is cut out and scaled, antialiased bilinear, as Pillow's `resize(…, BILINEAR)` does
-//!    within a rounding step. With [`Framing::Ink`] a region of its own is found, see `ink.rs`.
+//!    within a rounding step. With [`Framing::Ink`] a region of its own is found in a picture that is
+//!    scaled to 256 pixels, see `ink/mod.rs`.
 //! 5. EXIF orientation (JPEG APP1, PNG eXIf, WebP EXIF, the TIFF tag) turns the small result, which is
 //!    the same as turning the large picture first.
 //! 6. Polarity, channel order.
@@ -149,7 +150,7 @@ pub enum PictureError {
 ///
 /// `header` must come from [`Header::read`] on the same bytes.
 ///
-/// Most JPEGs of twice the input's sides and more are not decoded in full: see `jpeg/mod.rs`.
+/// Most JPEGs that are much larger than what is asked for are not decoded in full: see `jpeg/mod.rs`.
 pub fn prepare(bytes: &[u8], header: &Header, spec: &InputSpec) -> Result<Prepared, PictureError> {
     match shrink_jpeg(bytes, header, spec) {
         Some(shown) => Ok(shown.prepared(header, spec)),

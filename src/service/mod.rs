@@ -120,6 +120,11 @@ impl Service {
         self.pool.load()
     }
 
+    /// What tells, whenever asked, whether pictures wait for a decoding thread.
+    pub fn decode_backlog(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        self.pool.backlog()
+    }
+
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }

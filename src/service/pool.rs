@@ -137,6 +137,12 @@ impl DecodePool {
         lock(&self.load).jobs
     }
 
+    /// What tells, whenever asked, whether jobs wait for a thread.
+    pub(super) fn backlog(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let load = Arc::clone(&self.load);
+        move || lock(&load).jobs.waiting > 0
+    }
+
     /// How long a job that comes now waits for a thread.
     pub(super) fn expected_wait(&self) -> Duration {
         lock(&self.load).expected_wait(self.workers.threads())

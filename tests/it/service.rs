@@ -66,9 +66,12 @@ fn start(service: &Arc<Service>) -> JoinHandle<Result<usize, ServiceError>> {
 async fn a_requester_that_leaves_takes_its_picture_along_undecoded() {
     let (service, _) = narrow();
     let (release, blocker) = block(&service).await;
+    let backlog = service.decode_backlog();
+    assert!(!backlog(), "what runs does not wait");
     let leaving = start(&service);
     let staying = start(&service);
     until(|| service.decode_load().waiting == 2).await;
+    assert!(backlog());
     leaving.abort();
     // While the thread is busy still.
     until(|| service.decode_load().waiting == 1).await;
