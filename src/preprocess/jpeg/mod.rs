@@ -81,7 +81,8 @@ const LEVEL_SHIFT: f32 = 128.0;
 /// Blocks to a pixel of the output, along a side, from which on it is hardly ever slower than decoding in
 /// full: by 0.1 ms at most of what was measured, in small and in smooth pictures. Two threads gain more.
 const FEWEST_BLOCKS: f64 = 0.25;
-/// Grey is faster whenever there is something to be scaled down: all of a file's colours are passed over.
+/// Grey was as fast or faster in all that was measured, however little there was to be scaled down: colours
+/// are passed over.
 const FEWEST_BLOCKS_OF_GREY: f64 = 0.13;
 /// Frequencies that count, along both sides together, times blocks to a pixel of the output. So many that
 /// the answers are those of decoding in full: docs/performance.md, "Straight from the frequencies".
