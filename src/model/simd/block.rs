@@ -45,7 +45,7 @@ struct Buffers<E> {
     outputs: Vec<Vec<E>>,
 }
 
-impl<M: Multiplier> Block<M> {
+impl<M: Multiplier<Element = E, Product = E>, E: Element> Block<M> {
     /// Of a `weight`, `[filters, channels, kernel, kernel]`, and a `bias`, `[filters]`.
     pub(super) fn new(
         multiplier: M,
@@ -88,7 +88,7 @@ impl<M: Multiplier> Block<M> {
         };
         let filters = self.layers.last().map_or(channels, |last| last.filters);
         let shape = [pictures, out_height, out_width, filters].map(|n| n as i64);
-        let mut y = Tensor::f_empty(shape, (M::Element::KIND, Device::Cpu))?;
+        let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let x = (values(&x)?, Grid { height, width, out_height, out_width });
         let multiplications = self.layers.iter().map(|layer| layer.depth * layer.filters).sum();
@@ -97,7 +97,7 @@ impl<M: Multiplier> Block<M> {
         let offset = |pixel| pixel * filters;
         let worker = || {
             let mut buffers = self.buffers();
-            move |pixels, y: &mut [M::Element]| self.fill(&mut buffers, x, (pixels, y))
+            move |pixels, y: &mut [E]| self.fill(&mut buffers, x, (pixels, y))
         };
         work.share(values_mut(&mut y)?, offset, worker);
         y.f_permute([0, 3, 1, 2])
@@ -107,8 +107,8 @@ impl<M: Multiplier> Block<M> {
         self.layers.iter().map(|layer| &layer.weights as _).collect()
     }
 
-    fn buffers(&self) -> Buffers<M::Element> {
-        let buffer = |width: usize| vec![M::Element::ZERO; PIXELS_AT_ONCE * width];
+    fn buffers(&self) -> Buffers<E> {
+        let buffer = |width: usize| vec![E::default(); PIXELS_AT_ONCE * width];
         let depth = self.window.depth().next_multiple_of(M::STEP);
         let outputs = self.layers.iter().map(|layer| buffer(layer.width)).collect();
         Buffers { window: buffer(depth), depth, outputs }
@@ -117,9 +117,9 @@ impl<M: Multiplier> Block<M> {
     /// Writes the pixels from `first` to before `end` to `y`.
     fn fill(
         &self,
-        Buffers { window, depth, outputs }: &mut Buffers<M::Element>,
-        x: (&[M::Element], Grid),
-        ([first, end], y): ([usize; 2], &mut [M::Element]),
+        Buffers { window, depth, outputs }: &mut Buffers<E>,
+        x: (&[E], Grid),
+        ([first, end], y): ([usize; 2], &mut [E]),
     ) {
         let layers = (self.layers.split_last(), outputs.split_last_mut());
         let (Some((last, before)), Some((outputs, between))) = layers else { return };
@@ -147,8 +147,8 @@ impl<M: Multiplier> Block<M> {
     }
 }
 
-impl<M: Multiplier> Layer<M> {
-    fn run(&self, multiplier: M, input: Rows<'_, M::Element>, outputs: &mut [M::Element]) {
+impl<M: Multiplier<Element = E, Product = E>, E: Element> Layer<M> {
+    fn run(&self, multiplier: M, input: Rows<'_, E>, outputs: &mut [E]) {
         multiplier.call(
             #[inline(always)]
             || {
@@ -157,7 +157,7 @@ impl<M: Multiplier> Layer<M> {
                     (input, Panels::of(&self.weights, &self.weights)),
                     outputs,
                     #[inline(always)]
-                    |sums, filter| self.epilogue.apply(multiplier.registers(), sums, filter),
+                    |sums, [_, filter]| self.epilogue.apply(multiplier.registers(), sums, filter),
                 );
             },
         );

@@ -10,9 +10,8 @@ use super::registers::Registers;
 pub(super) const MOST_CHANNELS: usize = 1024;
 
 /// A number in memory, of which f32 is made to compute with.
-pub(super) trait Element: Debug + Copy + Send + Sync + 'static {
+pub(super) trait Element: Debug + Copy + Default + Send + Sync + 'static {
     const KIND: Kind;
-    const ZERO: Self;
     /// What lies beyond the edge of a picture.
     const ZEROS: &[Self; MOST_CHANNELS];
     /// The larger number; what is not a number, if either is not. Of bf16 below zero it is one of both.
@@ -25,7 +24,6 @@ pub(super) trait Element: Debug + Copy + Send + Sync + 'static {
 
 impl Element for f32 {
     const KIND: Kind = Kind::Float;
-    const ZERO: Self = 0.0;
     const ZEROS: &[Self; MOST_CHANNELS] = &[0.0; MOST_CHANNELS];
 
     #[inline(always)]
@@ -45,7 +43,7 @@ impl Element for f32 {
 }
 
 /// The upper half of an f32.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 #[repr(transparent)]
 pub(super) struct Bf16(u16);
 
@@ -66,7 +64,6 @@ impl Bf16 {
 
 impl Element for Bf16 {
     const KIND: Kind = Kind::BFloat16;
-    const ZERO: Self = Self(0);
     const ZEROS: &[Self; MOST_CHANNELS] = &[Self(0); MOST_CHANNELS];
 
     #[inline(always)]

@@ -42,7 +42,7 @@ fn run<E: Element>(x: &Tensor, pool: Pool) -> Result<Tensor, TchError> {
     let multiplications = LOOK * kernel * wide;
     let work = Work { items: pictures * out_height, together: 1, multiplications };
     let worker = || {
-        let mut line = vec![E::ZERO; wide];
+        let mut line = vec![E::default(); wide];
         move |[first, end]: [usize; 2], y: &mut [E]| {
             for (row, y) in (first..end).zip(y.chunks_exact_mut(wide_out)) {
                 let (picture, top) = (row / out_height, row % out_height * stride);

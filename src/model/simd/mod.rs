@@ -13,6 +13,7 @@ mod amx;
 mod block;
 mod elements;
 mod fetch;
+mod fixed;
 mod maximum;
 mod mlpconv;
 mod multiplier;

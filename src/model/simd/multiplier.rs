@@ -16,7 +16,9 @@ use super::registers::{Avx512, Registers};
 pub(super) trait Multiplier: Debug + Copy + Send + Sync + 'static {
     type Registers: Registers;
     /// Of which both matrices consist.
-    type Element: Element;
+    type Element: Debug + Copy + Default + Send + Sync + 'static;
+    /// Of which their product consists.
+    type Product: Element;
     /// How many values of a row are multiplied at once, by as many of each column.
     const STEP: usize;
 
@@ -36,8 +38,13 @@ pub(super) trait Multiplier: Debug + Copy + Send + Sync + 'static {
         columns: Vector<Self>,
         sums: Vector<Self>,
     ) -> Vector<Self>;
-    /// Writes sums, one for each column.
-    fn put(self, sums: Vector<Self>, values: &mut [Self::Element]);
+    /// Sums as f32, of what [`Multiplier::add_products`] makes of zeros.
+    #[inline(always)]
+    fn floats(self, sums: Vector<Self>) -> Vector<Self> {
+        sums
+    }
+    /// Writes f32, one for each column.
+    fn put(self, sums: Vector<Self>, values: &mut [Self::Product]);
 }
 
 pub(super) type Vector<M> = <<M as Multiplier>::Registers as Registers>::Vector;
@@ -46,6 +53,7 @@ pub(super) type Vector<M> = <<M as Multiplier>::Registers as Registers>::Vector;
 impl<R: Registers> Multiplier for R {
     type Registers = Self;
     type Element = f32;
+    type Product = f32;
     const STEP: usize = 1;
 
     #[inline(always)]
@@ -96,6 +104,7 @@ impl Pairs {
 impl Multiplier for Pairs {
     type Registers = Avx512;
     type Element = Bf16;
+    type Product = Bf16;
     const STEP: usize = 2;
 
     #[inline(always)]

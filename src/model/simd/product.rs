@@ -6,7 +6,6 @@
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 use super::aligned::LINE;
-use super::elements::Element;
 use super::multiplier::{Multiplier, Vector};
 use super::registers::{Registers, panel_of};
 
@@ -22,8 +21,11 @@ pub(super) fn panels<M: Multiplier>(matrix: &[M::Element], columns: usize) -> Ve
             for column in first..end {
                 for row in row..row + M::STEP {
                     let is_inside = row < depth && column < columns;
-                    let value =
-                        if is_inside { matrix[row * columns + column] } else { M::Element::ZERO };
+                    let value = if is_inside {
+                        matrix[row * columns + column]
+                    } else {
+                        M::Element::default()
+                    };
                     panels.push(value);
                 }
             }
@@ -61,14 +63,14 @@ impl<'a, E> Panels<'a, E> {
     }
 }
 
-/// The product of `left` and `right`, as wide as it is. `finish` makes what is stored of the values of
-/// a row from a column on.
+/// The product of `left` and `right`, as wide as it is. `finish` makes what is stored of the values from a
+/// row and column on.
 #[inline(always)]
 pub(super) fn multiply<M: Multiplier>(
     multiplier: M,
     (left, right): (Rows<'_, M::Element>, Panels<'_, M::Element>),
-    product: &mut [M::Element],
-    finish: impl Fn(Vector<M>, usize) -> Vector<M>,
+    product: &mut [M::Product],
+    finish: impl Fn(Vector<M>, [usize; 2]) -> Vector<M>,
 ) {
     match right {
         Panels::Near(panels) => strips::<M, false>(multiplier, (left, panels), product, finish),
@@ -81,8 +83,8 @@ pub(super) fn multiply<M: Multiplier>(
 fn strips<M: Multiplier, const FAR: bool>(
     multiplier: M,
     (left, panels): (Rows<'_, M::Element>, &[M::Element]),
-    product: &mut [M::Element],
-    finish: impl Fn(Vector<M>, usize) -> Vector<M>,
+    product: &mut [M::Product],
+    finish: impl Fn(Vector<M>, [usize; 2]) -> Vector<M>,
 ) {
     let (width, panel) = (panels.len() / left.depth, panel_of::<M::Registers>());
     for (place, weights) in panels.chunks(left.depth * panel).enumerate() {
@@ -102,14 +104,14 @@ fn strips<M: Multiplier, const FAR: bool>(
 fn strip<M: Multiplier, const V: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
-    (product, width): (&mut [M::Element], usize),
-    finish: (&impl Fn(Vector<M>, usize) -> Vector<M>, usize),
+    (product, width): (&mut [M::Product], usize),
+    (finish, column): (&impl Fn(Vector<M>, [usize; 2]) -> Vector<M>, usize),
 ) {
     let mut first = 0;
     while first < left.count {
         let rows = Rows { values: &left.values[first * left.stride..], ..left };
         let product = (&mut product[first * width..], width);
-        let factors = (rows, panel);
+        let (factors, finish) = ((rows, panel), (finish, [first, column]));
         first += match left.count - first {
             12.. if M::Registers::ROWS == 12 => {
                 block::<M, V, 12, FAR>(multiplier, factors, product, finish)
@@ -130,19 +132,20 @@ fn strip<M: Multiplier, const V: usize, const FAR: bool>(
 fn block<M: Multiplier, const V: usize, const N: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
-    (product, width): (&mut [M::Element], usize),
-    (finish, column): (&impl Fn(Vector<M>, usize) -> Vector<M>, usize),
+    (product, width): (&mut [M::Product], usize),
+    (finish, [row, column]): (&impl Fn(Vector<M>, [usize; 2]) -> Vector<M>, [usize; 2]),
 ) -> usize {
     let mut rows: [&[M::Element]; N] = [&[]; N];
-    for (row, values) in rows.iter_mut().enumerate() {
-        *values = &left.values[row * left.stride..][..left.depth];
+    for (place, values) in rows.iter_mut().enumerate() {
+        *values = &left.values[place * left.stride..][..left.depth];
     }
     let sums = multiply_rows::<M, V, N, FAR>(multiplier, &rows, panel);
-    for (row, sums) in sums.iter().enumerate() {
-        let product = &mut product[row * width..];
+    for (down, sums) in sums.iter().enumerate() {
+        let product = &mut product[down * width..];
         for (place, sums) in sums.iter().enumerate() {
-            let first = place * M::Registers::LANES;
-            multiplier.put(finish(*sums, column + first), &mut product[first..]);
+            let across = place * M::Registers::LANES;
+            let sums = finish(multiplier.floats(*sums), [row + down, column + across]);
+            multiplier.put(sums, &mut product[across..]);
         }
     }
     N
@@ -207,6 +210,7 @@ fn fetch_behind<E>(panel: &[E], part: &[E]) {
 #[cfg(test)]
 mod tests {
     use super::super::elements::Bf16;
+    use super::super::fixed::Fixed;
     use super::super::multiplier::Pairs;
     use super::super::registers::{Avx2, Avx512};
     use super::*;
@@ -222,12 +226,15 @@ mod tests {
         if let Some(pairs) = Pairs::detect() {
             check(pairs, Bf16::rounded, Bf16::widened);
         }
+        if let Some(fixed) = Fixed::detect() {
+            check(fixed, |value| value as i16, |value| value);
+        }
     }
 
     fn check<M: Multiplier>(
         multiplier: M,
         narrow: impl Fn(f32) -> M::Element,
-        widen: impl Fn(M::Element) -> f32,
+        widen: impl Fn(M::Product) -> f32,
     ) {
         for (count, depth, columns) in
             [(1, 1, 1), (6, 3, 16), (13, 5, 17), (5, 15, 33), (3, 2, 15), (24, 17, 65), (12, 4, 48)]
@@ -241,7 +248,7 @@ mod tests {
             let stride = depth + 2;
             let (left, right) = (matrix(count * stride, 5), matrix(depth * columns, 3));
             let width = columns.next_multiple_of(M::Registers::LANES);
-            let mut product = narrowed(&vec![f32::NAN; count * width]);
+            let mut product = vec![M::Product::default(); count * width];
             let values = narrowed(&left);
             // What lies between the rows is multiplied by zeros.
             let rows = depth.next_multiple_of(M::STEP);

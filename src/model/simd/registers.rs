@@ -67,13 +67,6 @@ impl Available {
             Self::Avx512(registers) => registers.call(work),
         }
     }
-
-    pub(super) fn lanes(self) -> usize {
-        match self {
-            Self::Avx2(_) => Avx2::LANES,
-            Self::Avx512(_) => Avx512::LANES,
-        }
-    }
 }
 
 /// Filters come in panels of so many: two registers.

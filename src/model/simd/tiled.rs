@@ -9,9 +9,11 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::Epilogue;
 use super::aligned::Aligned;
 use super::elements::{Bf16, Element, MOST_CHANNELS, values, values_mut};
+use super::fixed::Scaling;
+use super::multiplier::Multiplier;
 use super::output::Output;
 use super::product::{NEAR, panels};
-use super::registers::{Available, Avx2, Avx512, Registers, panel_of};
+use super::registers::{Registers, panel_of};
 use super::share::WORTH_IT;
 use super::tiles::Grid;
 use super::transform::{Filtering, transformed};
@@ -29,65 +31,72 @@ const LARGE: usize = 8 << 20;
 /// Bytes of more than that which are worth reading for each tile of a picture.
 const LARGE_FOR_A_TILE: usize = 1 << 20;
 
-/// A convolution by `F`.
+/// A convolution by `F`, multiplied by `M`.
 #[derive(Debug)]
-pub(super) struct Tiled<F, const REACH: usize, const KERNEL: usize> {
-    registers: Available,
-    /// Transformed, `[panels, REACH * REACH, channels, filters of a panel]`.
-    pub(super) weights: Aligned<f32>,
+pub(super) struct Tiled<M: Multiplier, F, const REACH: usize, const KERNEL: usize> {
+    pub(super) multiplier: M,
+    pub(super) weights: Weights<M::Element>,
     pub(super) epilogue: Epilogue,
     pub(super) channels: usize,
     pub(super) filters: usize,
     pub(super) padding: usize,
     /// What was needed between the steps, to be used again.
-    spare: Mutex<Vec<Scratch>>,
+    spare: Mutex<Vec<Scratch<M::Element>>>,
     filtering: PhantomData<F>,
 }
 
-/// For each point `[tiles, channels]`, and `[tiles, filters of a panel]`.
+/// Transformed filters.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    pub(super) tiles: Aligned<f32>,
+pub(super) struct Weights<E> {
+    /// `[panels, REACH * REACH, channels, filters of a panel]`.
+    pub(super) panels: Aligned<E>,
+    /// `[REACH * REACH, filters]`.
+    pub(super) scales: Vec<f32>,
+}
+
+/// What is between the steps.
+#[derive(Debug)]
+pub(super) struct Scratch<E> {
+    /// Of one tile, `[REACH * REACH, channels]`.
+    pub(super) tile: Aligned<f32>,
+    /// For each point `[tiles, channels]`.
+    pub(super) tiles: Aligned<E>,
+    /// For each point `[tiles]`.
+    pub(super) scales: Vec<f32>,
+    /// For each point `[tiles, filters of a panel]`.
     pub(super) products: Aligned<f32>,
 }
 
-impl<F, const REACH: usize, const KERNEL: usize> Tiled<F, REACH, KERNEL>
+impl<M, F, const REACH: usize, const KERNEL: usize> Tiled<M, F, REACH, KERNEL>
 where
-    F: Filtering<REACH, KERNEL> + Send + Sync,
+    M: Scaling,
+    F: Filtering<REACH, KERNEL>,
 {
     pub(super) const POINTS: usize = REACH * REACH;
 
     /// For pictures of `size`, width and height.
     pub(super) fn new(
-        weight: &Tensor,
-        epilogue: Epilogue,
+        multiplier: M,
+        (weight, epilogue): (&Tensor, Epilogue),
         (size, padding): ((u32, u32), i64),
     ) -> Result<Option<Self>, TchError> {
-        let Some(registers) = Available::detect() else { return Ok(None) };
         let (filters, channels, ..) = weight.size4()?;
         let [channels, filters, padding] = [channels, filters, padding].map(|n| n as usize);
         let [width, height] = [size.0, size.1].map(|side| side as usize);
         let Some(grid) = Self::grid([height, width], padding) else { return Ok(None) };
         let worth_it = LARGE.max(LARGE_FOR_A_TILE * grid.tiles());
-        let is_large = size_of::<f32>() * Self::POINTS * channels * filters > worth_it;
-        let fits = channels % registers.lanes() == 0 && filters % registers.lanes() == 0;
+        let is_large = size_of::<M::Element>() * Self::POINTS * channels * filters > worth_it;
+        let fits = [channels, filters].iter().all(|n| n % M::Registers::LANES == 0);
         if channels.min(filters) < FEW || channels > MOST_CHANNELS || is_large || !fits {
             return Ok(None);
         }
         // `[kernel, kernel, channels, filters]`.
         let weight = weight.f_to_kind(Kind::Float)?.f_permute([2, 3, 1, 0])?.f_contiguous()?;
-        let weights = transformed::<F, REACH, KERNEL>(values(&weight)?);
-        // `[panels, REACH * REACH * channels, panel]`, since all that is left of the axis of filters
-        // is one matrix.
-        let weights = match registers {
-            Available::Avx2(_) => panels::<Avx2>(&weights, filters),
-            Available::Avx512(_) => panels::<Avx512>(&weights, filters),
-        };
-        let weights = Aligned::from(&*weights);
-        let spare = Mutex::default();
-        let filtering = PhantomData;
+        let points = transformed::<F, REACH, KERNEL>(values(&weight)?);
+        let weights = Weights::new(multiplier, &points, [channels, filters]);
+        let (spare, filtering) = (Mutex::default(), PhantomData);
         Ok(Some(Self {
-            registers,
+            multiplier,
             weights,
             epilogue,
             channels,
@@ -120,10 +129,7 @@ where
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
         let tiles = pictures * grid.tiles();
         let (x, output) = ((values::<E>(&x)?, grid), Output::new(values_mut(&mut y)?));
-        match self.registers {
-            Available::Avx2(registers) => self.share(registers, (x, tiles), output),
-            Available::Avx512(registers) => self.share(registers, (x, tiles), output),
-        }
+        self.share((x, tiles), output);
         y.f_permute([0, 3, 1, 2])
     }
 
@@ -136,14 +142,9 @@ where
 
     /// Writes all outputs, by the threads that libtorch may use. Who is done takes the next group of tiles
     /// or, of large layers, the next panel of filters.
-    fn share<R: Registers, E: Element>(
-        &self,
-        registers: R,
-        (x, tiles): ((&[E], Grid), usize),
-        y: Output<'_, E>,
-    ) {
+    fn share<E: Element>(&self, (x, tiles): ((&[E], Grid), usize), y: Output<'_, E>) {
         let threads = match tch::get_num_threads().max(1) as usize {
-            threads if tiles * self.weights.len() >= WORTH_IT => threads,
+            threads if tiles * self.weights.panels.len() >= WORTH_IT => threads,
             _ => 1,
         };
         // Where they are few, each thread reads the filters once in any case.
@@ -153,29 +154,28 @@ where
         } else {
             groups(tiles, threads, TILES_AT_ONCE)
         };
-        let panels: Vec<_> = (0..self.filters).step_by(panel_of::<R>()).collect();
+        let panels: Vec<_> = (0..self.filters).step_by(panel_of::<M::Registers>()).collect();
         let together = if divided { 1 } else { panels.len() };
         let next = AtomicUsize::new(0);
         let work = || {
             let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
             let found = spare().pop();
-            let mut scratch = found.unwrap_or_else(|| self.scratch::<R>());
+            let mut scratch = found.unwrap_or_else(|| self.scratch());
             let mut gathered = None;
             loop {
                 let share = next.fetch_add(1, Ordering::Relaxed);
                 let place = share * together;
                 let Some(&group) = groups.get(place / panels.len()) else { break };
                 let first = place % panels.len();
-                registers.call(
+                self.multiplier.call(
                     #[inline(always)]
                     || {
                         if gathered != Some(group) {
-                            self.gather(registers, x, group, &mut scratch.tiles);
+                            self.gather(x, group, &mut scratch);
                         }
                         for &filter in &panels[first..first + together] {
-                            self.multiply(registers, [filter, group[1]], &mut scratch);
-                            let products = (group, &*scratch.products);
-                            self.scatter(registers, (filter, x.1), products, y);
+                            self.multiply([filter, group[1]], &mut scratch);
+                            self.scatter((filter, x.1), (group, &scratch.products), y);
                         }
                     },
                 );
@@ -187,13 +187,43 @@ where
     }
 
     fn is_large(&self) -> bool {
-        size_of_val(&*self.weights) > NEAR
+        size_of_val(&*self.weights.panels) > NEAR
     }
 
-    fn scratch<R: Registers>(&self) -> Scratch {
+    fn scratch(&self) -> Scratch<M::Element> {
         let most = most(if self.is_large() { DIVIDED_AT_ONCE } else { TILES_AT_ONCE });
-        let of = |depth| Aligned::filled(0.0, Self::POINTS * most * depth);
-        Scratch { tiles: of(self.channels), products: of(panel_of::<R>()) }
+        Scratch {
+            tile: Aligned::filled(0.0, Self::POINTS * self.channels),
+            tiles: Aligned::filled(M::Element::default(), Self::POINTS * most * self.channels),
+            scales: vec![1.0; Self::POINTS * most],
+            products: Aligned::filled(0.0, Self::POINTS * most * panel_of::<M::Registers>()),
+        }
+    }
+}
+
+impl<E: Copy + Default> Weights<E> {
+    /// Of `points`, `[REACH * REACH, channels, filters]`.
+    fn new<M: Scaling<Element = E>>(
+        multiplier: M,
+        points: &[f32],
+        [channels, filters]: [usize; 2],
+    ) -> Self {
+        let mut elements = vec![E::default(); points.len()];
+        let (mut column, mut narrowed) = (vec![0.0; channels], vec![E::default(); channels]);
+        let mut scales = Vec::new();
+        let size = channels * filters;
+        for (points, elements) in points.chunks_exact(size).zip(elements.chunks_exact_mut(size)) {
+            for filter in 0..filters {
+                let values = points[filter..].iter().step_by(filters);
+                column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
+                scales.push(multiplier.narrow(&column, &mut narrowed));
+                let values = elements[filter..].iter_mut().step_by(filters);
+                values.zip(&narrowed).for_each(|(to, value)| *to = *value);
+            }
+        }
+        // All that is left of the axis of filters is one matrix.
+        let panels = Aligned::from(&*panels::<M>(&elements, filters));
+        Self { panels, scales }
     }
 }
 

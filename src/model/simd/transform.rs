@@ -3,13 +3,17 @@
 //! Lavin & Gray 2015, arXiv:1509.09308. A vector holds the same position of some channels. What two rows
 //! of a matrix have in common is computed once.
 
+use std::fmt::Debug;
+
 use super::registers::Registers;
 
 /// Outputs of one tile along one axis.
 pub(super) const TILE: usize = 4;
 
 /// F(4, KERNEL), whose tiles reach over `REACH = 4 + KERNEL - 1` inputs.
-pub(super) trait Filtering<const REACH: usize, const KERNEL: usize> {
+pub(super) trait Filtering<const REACH: usize, const KERNEL: usize>:
+    Debug + Send + Sync + 'static
+{
     /// G.
     const FILTER: [[f32; KERNEL]; REACH];
     /// Bᵀ · d.

@@ -60,7 +60,7 @@ impl Window {
             // Above the picture it wraps around to a large number.
             let line = (top + line).wrapping_sub(self.padding);
             if line >= size.height || inside.is_empty() {
-                row.fill(E::ZERO);
+                row.fill(E::default());
                 continue;
             }
             let pixel =
@@ -71,9 +71,9 @@ impl Window {
                 row.copy_from_slice(seen);
                 continue;
             }
-            row[..start].fill(E::ZERO);
+            row[..start].fill(E::default());
             row[start..end].copy_from_slice(seen);
-            row[end..].fill(E::ZERO);
+            row[end..].fill(E::default());
         }
     }
 }

@@ -6,22 +6,39 @@
 //! multiplications for each pair of channels instead of 16 · 25 = 400 (16 · 9 = 144). What rounding adds
 //! is of the order of 1e-5 of the largest output.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::Epilogue;
 use super::fetch::Fetch;
+use super::fixed::{Fixed, Scaling};
+use super::registers::Available;
 use super::tiled::Tiled;
-use super::transform::{OfFive, OfThree};
+use super::transform::{Filtering, OfFive, OfThree};
 use crate::model::fused::Activation;
 
-/// A convolution of 5×5 or 3×3 and stride 1, of what is f32 or bf16. It computes in f32.
+/// A convolution of 5×5 or 3×3 and stride 1, of what is f32 or bf16. With weights of bf16 it multiplies in
+/// whole numbers of 16 bits where the processor does, else in f32.
 #[derive(Debug)]
-pub(in crate::model) struct WinogradConv(Algorithm);
+pub(in crate::model) struct WinogradConv(Box<dyn Algorithm>);
 
-#[derive(Debug)]
-enum Algorithm {
-    OfFive(Tiled<OfFive, 8, 5>),
-    OfThree(Tiled<OfThree, 6, 3>),
+/// Whatever it multiplies, and what in.
+trait Algorithm: std::fmt::Debug + Send + Sync {
+    fn run(&self, x: &Tensor) -> Result<Tensor, TchError>;
+    fn weights(&self) -> &dyn Fetch;
+}
+
+impl<M, F, const REACH: usize, const KERNEL: usize> Algorithm for Tiled<M, F, REACH, KERNEL>
+where
+    M: Scaling,
+    F: Filtering<REACH, KERNEL>,
+{
+    fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        Self::run(self, x)
+    }
+
+    fn weights(&self) -> &dyn Fetch {
+        &self.weights.panels
+    }
 }
 
 impl WinogradConv {
@@ -33,29 +50,39 @@ impl WinogradConv {
         padding: i64,
         activation: Activation,
     ) -> Result<Option<Self>, TchError> {
-        let (epilogue, place) = (Epilogue::new(bias, activation)?, (size, padding));
-        let algorithm = match weight.size()[2..] {
-            [5, 5] => Tiled::new(weight, epilogue, place)?.map(Algorithm::OfFive),
-            [3, 3] => Tiled::new(weight, epilogue, place)?.map(Algorithm::OfThree),
+        let fixed = Fixed::detect().filter(|_| weight.kind() == Kind::BFloat16);
+        let (values, place) = ((weight, Epilogue::new(bias, activation)?), (size, padding));
+        match (fixed, Available::detect()) {
+            (Some(fixed), _) => Self::of(fixed, values, place),
+            (_, Some(Available::Avx512(registers))) => Self::of(registers, values, place),
+            (_, Some(Available::Avx2(registers))) => Self::of(registers, values, place),
+            _ => Ok(None),
+        }
+    }
+
+    fn of<M: Scaling>(
+        multiplier: M,
+        values: (&Tensor, Epilogue),
+        place: ((u32, u32), i64),
+    ) -> Result<Option<Self>, TchError> {
+        fn boxed(algorithm: impl Algorithm + 'static) -> WinogradConv {
+            WinogradConv(Box::new(algorithm))
+        }
+        Ok(match values.0.size()[2..] {
+            [5, 5] => Tiled::<M, OfFive, 8, 5>::new(multiplier, values, place)?.map(boxed),
+            [3, 3] => Tiled::<M, OfThree, 6, 3>::new(multiplier, values, place)?.map(boxed),
             _ => None,
-        };
-        Ok(algorithm.map(Self))
+        })
     }
 
     /// The output, `[N, filters, h, w]`, for `x`, `[N, channels, H, W]`; channels-last, as `x` should be.
     pub(in crate::model) fn run(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        match &self.0 {
-            Algorithm::OfFive(convolution) => convolution.run(x),
-            Algorithm::OfThree(convolution) => convolution.run(x),
-        }
+        self.0.run(x)
     }
 
     /// Transformed.
     pub(in crate::model) fn weights(&self) -> &dyn Fetch {
-        match &self.0 {
-            Algorithm::OfFive(convolution) => &convolution.weights,
-            Algorithm::OfThree(convolution) => &convolution.weights,
-        }
+        self.0.weights()
     }
 }
 
@@ -63,7 +90,7 @@ impl WinogradConv {
 mod tests {
     use super::super::registers::Available;
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Device;
 
     const SIZE: (u32, u32) = (16, 16);
 
@@ -102,8 +129,8 @@ mod tests {
                 for (activation, expected) in
                     [(Activation::None, expected.copy()), (Activation::Relu, expected.relu())]
                 {
-                    let convolution =
-                        WinogradConv::new((&weight, &bias), SIZE, padding, activation);
+                    let values = (&weight.to_kind(kind), &bias);
+                    let convolution = WinogradConv::new(values, SIZE, padding, activation);
                     let Some(convolution) = convolution.expect("weights") else {
                         assert!(Available::detect().is_none());
                         return;
@@ -121,20 +148,24 @@ mod tests {
     #[test]
     fn what_is_not_a_number_stays_so() {
         let (weight, bias) = (random(&[64, 64, 3, 3]), random(&[64]));
-        let convolution = WinogradConv::new((&weight, &bias), SIZE, 1, Activation::Relu);
-        let Some(convolution) = convolution.expect("weights") else { return };
-        let x = random(&[1, 64, 4, 4]) * f64::NAN;
-        let y = convolution.run(&x).expect("output");
-        assert!(y.isnan().all().int64_value(&[]) == 1);
-        assert!(convolution.run(&random(&[1, 65, 4, 4])).is_err());
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let values = (&weight.to_kind(kind), &bias);
+            let convolution = WinogradConv::new(values, SIZE, 1, Activation::Relu);
+            let Some(convolution) = convolution.expect("weights") else { return };
+            let x = random(&[1, 64, 4, 4]).to_kind(kind) * f64::NAN;
+            let y = convolution.run(&x).expect("output");
+            assert!(y.isnan().all().int64_value(&[]) == 1);
+            assert!(convolution.run(&random(&[1, 65, 4, 4])).is_err());
+        }
     }
 
     #[test]
     fn it_is_left_where_there_is_nothing_to_gain() {
-        let new = |shape: [i64; 4], size| {
-            let values = (&random(&shape), &random(&shape[..1]));
+        let new_of = |kind, shape: [i64; 4], size| {
+            let values = (&random(&shape).to_kind(kind), &random(&shape[..1]));
             WinogradConv::new(values, size, 1, Activation::None).expect("weights")
         };
+        let new = |shape, size| new_of(Kind::Float, shape, size);
         for shape in
             [[192, 3, 5, 5], [32, 64, 3, 3], [192, 96, 7, 7], [192, 96, 1, 1], [1024, 384, 3, 3]]
         {
@@ -142,6 +173,9 @@ mod tests {
         }
         // 14 MB transformed, which nine tiles are not worth.
         assert!(new([384, 256, 3, 3], (12, 12)).is_none());
+        // Half as much in 16 bits.
+        let found = new_of(Kind::BFloat16, [384, 256, 3, 3], (12, 12));
+        assert_eq!(found.is_some(), Fixed::detect().is_some());
         let found = new([384, 256, 3, 3], (16, 16));
         assert_eq!(found.is_some(), Available::detect().is_some());
     }

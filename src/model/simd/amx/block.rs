@@ -164,7 +164,7 @@ impl Passage<'_> {
     /// What is between the layers and after them, `[tiles, rows, width]`, of one thread.
     fn buffers(&self) -> Vec<Aligned<Bf16>> {
         let pixels = TOGETHER.min(self.tiling.count()) * self.tiling.rows;
-        let buffer = |layer: &Layer| Aligned::filled(Bf16::ZERO, pixels * layer.width());
+        let buffer = |layer: &Layer| Aligned::filled(Bf16::default(), pixels * layer.width());
         self.layers.iter().map(buffer).collect()
     }
 
@@ -209,7 +209,7 @@ impl Layer {
     /// some filters, and all tiles.
     fn divide(&self, amx: Amx, seen: Seen<'_>, tiling: Tiling) -> Aligned<Bf16> {
         let (panels, pixels) = (self.width() / PANEL, tiling.count() * tiling.rows);
-        let mut outputs = Aligned::filled(Bf16::ZERO, panels * pixels * PANEL);
+        let mut outputs = Aligned::filled(Bf16::default(), panels * pixels * PANEL);
         let run = |[first, end]: [usize; 2], y: &mut [Bf16]| {
             let outputs = y.chunks_exact_mut(pixels * PANEL);
             for (panel, values) in (first..end).zip(outputs) {
@@ -264,7 +264,8 @@ impl Layer {
 /// Of `[filters, lines, wide]`, filled up with zeros.
 fn panels(weight: &[Bf16], filters: usize, [lines, wide]: [usize; 2]) -> Aligned<Bf16> {
     let depth = wide.next_multiple_of(DEEP);
-    let mut panels = Aligned::filled(Bf16::ZERO, filters.next_multiple_of(PANEL) * lines * depth);
+    let mut panels =
+        Aligned::filled(Bf16::default(), filters.next_multiple_of(PANEL) * lines * depth);
     for (row, weights) in weight.chunks_exact(wide).enumerate() {
         let (filter, line) = (row / lines, row % lines);
         let first = (filter / PANEL * lines + line) * depth * PANEL + filter % PANEL * 2;

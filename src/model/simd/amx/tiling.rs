@@ -5,7 +5,7 @@ use std::array::from_fn;
 use super::product::Left;
 use super::{DEEP, PANEL, SIDE};
 use crate::model::simd::aligned::Aligned;
-use crate::model::simd::elements::{Bf16, Element};
+use crate::model::simd::elements::Bf16;
 use crate::model::simd::tiles::Grid;
 use crate::model::simd::window::Window;
 
@@ -94,7 +94,8 @@ impl Tiling {
         let Window { channels, padding, .. } = self.window;
         let Grid { height, width, .. } = self.grid;
         let [high, wide] = [height, width].map(|side| side + 2 * padding);
-        let mut padded = Aligned::filled(Bf16::ZERO, self.pictures * high * wide * channels + DEEP);
+        let mut padded =
+            Aligned::filled(Bf16::default(), self.pictures * high * wide * channels + DEEP);
         let pictures = padded.chunks_exact_mut(high * wide * channels);
         for (to, from) in pictures.zip(x.chunks_exact(height * width * channels)) {
             let lines = to.chunks_exact_mut(wide * channels).skip(padding);
