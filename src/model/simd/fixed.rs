@@ -6,18 +6,26 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __m512, __m512i, _mm256_storeu_si256, _mm512_abs_ps, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cvtepi32_ps, _mm512_cvtps_epi32, _mm512_cvtsepi32_epi16, _mm512_dpwssd_epi32,
-    _mm512_loadu_ps, _mm512_max_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_epi32,
+    __m512, _CMP_LT_OQ, _mm256_storeu_si256, _mm512_abs_ps, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
+    _mm512_cvtps_epi32, _mm512_cvtsepi32_epi16, _mm512_div_ps, _mm512_dpwssd_epi32,
+    _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_max_ps, _mm512_set1_epi32, _mm512_shuffle_f32x4,
+    _mm512_sqrt_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::multiplier::{Multiplier, Vector};
-use super::registers::{Avx512, Registers};
+use super::registers::{AtOnce, Avx512, Registers};
 
 /// Multiplies rows by columns that are so many of a scale each.
 pub(super) trait Scaling: Multiplier<Product = f32> {
-    /// Writes a row, or a column, of a whole number of registers, as it is multiplied. Returns its scale.
-    fn narrow(self, row: &[f32], narrowed: &mut [Self::Element]) -> f32;
+    /// Writes rows, or columns, of so many values each, whole registers, as they are multiplied, with so many
+    /// values from one to the next; and their scales, if they have one.
+    fn narrow(
+        self,
+        rows: (&[f32], usize),
+        narrowed: (&mut [Self::Element], usize),
+        scales: &mut [f32],
+    );
 
     /// The products of a row and of columns, by the scale of the row and those of the columns.
     fn scaled(self, products: Vector<Self>, row: f32, columns: &[f32]) -> Vector<Self>;
@@ -26,9 +34,15 @@ pub(super) trait Scaling: Multiplier<Product = f32> {
 /// f32 as it is.
 impl<R: Registers> Scaling for R {
     #[inline(always)]
-    fn narrow(self, row: &[f32], narrowed: &mut [f32]) -> f32 {
-        narrowed.copy_from_slice(row);
-        1.0
+    fn narrow(
+        self,
+        (rows, depth): (&[f32], usize),
+        (narrowed, stride): (&mut [f32], usize),
+        _: &mut [f32],
+    ) {
+        for (row, narrowed) in rows.chunks_exact(depth).zip(narrowed.chunks_mut(stride)) {
+            narrowed[..depth].copy_from_slice(row);
+        }
     }
 
     #[inline(always)]
@@ -40,7 +54,7 @@ impl<R: Registers> Scaling for R {
 /// In whole numbers, by AVX512-VNNI: two values of a row are multiplied by two of each column, and both
 /// products added, in 32 bits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fixed(Avx512);
+pub(super) struct Fixed(Avx512<AtOnce>);
 
 /// The largest length of a row, or a column: no sum of products is larger than the product of both lengths,
 /// by the inequality of Cauchy and Schwarz, so that 31 bits hold it. Rounding adds 16 at most, half the
@@ -50,6 +64,8 @@ const LONGEST: f32 = 46_250.0;
 const LARGEST: f32 = 32_767.0;
 /// What is shorter counts as zero.
 const SHORTEST: f32 = 1e-18;
+/// Values in a register.
+const LANES: usize = <Avx512<AtOnce> as Registers>::LANES;
 
 impl Fixed {
     pub(super) fn detect() -> Option<Self> {
@@ -61,19 +77,19 @@ impl Fixed {
 // those of slices that are long enough, and their values may lie anywhere. A register of f32 and one of
 // whole numbers have the same bits.
 impl Multiplier for Fixed {
-    type Registers = Avx512;
+    type Registers = Avx512<AtOnce>;
     type Element = i16;
     type Product = f32;
     const STEP: usize = 2;
 
     #[inline(always)]
-    fn registers(self) -> Avx512 {
+    fn registers(self) -> Avx512<AtOnce> {
         self.0
     }
 
     #[inline(always)]
     fn call<T>(self, work: impl FnOnce() -> T) -> T {
-        #[target_feature(enable = "avx512f,avx512vnni")]
+        #[target_feature(enable = "avx512f,avx512bf16,avx512vnni")]
         fn compiled<T>(work: impl FnOnce() -> T) -> T {
             work()
         }
@@ -88,7 +104,7 @@ impl Multiplier for Fixed {
 
     #[inline(always)]
     fn columns(self, values: &[i16]) -> __m512 {
-        unsafe { _mm512_loadu_ps(values[..Self::STEP * Avx512::LANES].as_ptr().cast()) }
+        unsafe { _mm512_loadu_ps(values[..Self::STEP * LANES].as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -113,29 +129,32 @@ impl Multiplier for Fixed {
 // SAFETY: as above.
 impl Scaling for Fixed {
     #[inline(always)]
-    fn narrow(self, row: &[f32], narrowed: &mut [i16]) -> f32 {
-        let zero = self.0.splat(0.0);
-        let (mut largest, mut squares) = (zero, zero);
-        for values in row.chunks_exact(Avx512::LANES) {
-            let values = self.0.load(values);
-            squares = self.0.multiply_add(values, values, squares);
-            largest = unsafe { _mm512_max_ps(_mm512_abs_ps(values), largest) };
-        }
-        let (largest, squares) =
-            unsafe { (_mm512_reduce_max_ps(largest), _mm512_reduce_add_ps(squares)) };
-        // What is not a number makes the length none, and all of the row.
-        let scale = scale(largest, squares.sqrt());
-        let factor = self.0.splat(1.0 / scale);
-        let parts = narrowed.chunks_exact_mut(Avx512::LANES);
-        for (narrowed, values) in parts.zip(row.chunks_exact(Avx512::LANES)) {
-            let values = self.0.multiply(self.0.load(values), factor);
-            unsafe {
-                let whole: __m512i = _mm512_cvtps_epi32(values);
-                let narrowed = narrowed.as_mut_ptr().cast();
-                _mm256_storeu_si256(narrowed, _mm512_cvtsepi32_epi16(whole));
+    fn narrow(
+        self,
+        (rows, depth): (&[f32], usize),
+        (narrowed, stride): (&mut [i16], usize),
+        scales: &mut [f32],
+    ) {
+        let groups = rows.chunks(LANES * depth).zip(narrowed.chunks_mut(LANES * stride));
+        for ((rows, narrowed), scales) in groups.zip(scales.chunks_mut(LANES)) {
+            let (mut all, mut factors) = ([0.0; LANES], [0.0; LANES]);
+            let found = self.scales((rows, depth));
+            self.0.store(found, &mut all);
+            self.0.store(unsafe { _mm512_div_ps(self.0.splat(1.0), found) }, &mut factors);
+            scales.copy_from_slice(&all[..scales.len()]);
+            let rows = rows.chunks_exact(depth).zip(narrowed.chunks_mut(stride));
+            for ((row, narrowed), factor) in rows.zip(factors) {
+                let factor = self.0.splat(factor);
+                let parts = narrowed[..depth].chunks_exact_mut(LANES);
+                for (narrowed, values) in parts.zip(row.chunks_exact(LANES)) {
+                    let values = self.0.multiply(self.0.load(values), factor);
+                    unsafe {
+                        let whole = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(values));
+                        _mm256_storeu_si256(narrowed.as_mut_ptr().cast(), whole);
+                    }
+                }
             }
         }
-        scale
     }
 
     #[inline(always)]
@@ -145,15 +164,83 @@ impl Scaling for Fixed {
     }
 }
 
-/// The least one for values of such a `length` altogether, the `largest` of which is so large.
-#[inline(always)]
-fn scale(largest: f32, length: f32) -> f32 {
-    let by_length = length / LONGEST;
-    match largest / LARGEST {
-        _ if length < SHORTEST => 1.0,
-        by_largest if by_largest > by_length => by_largest,
-        _ => by_length,
+// SAFETY: as above.
+impl Fixed {
+    /// The least scales for as many rows as a register has lanes, or fewer. What is not a number in a row
+    /// makes its scale none.
+    #[inline(always)]
+    fn scales(self, (rows, depth): (&[f32], usize)) -> __m512 {
+        let zero = self.0.splat(0.0);
+        let (mut largest, mut squares) = ([zero; LANES], [zero; LANES]);
+        let sums = largest.iter_mut().zip(&mut squares);
+        for ((largest, squares), row) in sums.zip(rows.chunks_exact(depth)) {
+            for values in row.chunks_exact(LANES) {
+                let values = self.0.load(values);
+                *squares = self.0.multiply_add(values, values, *squares);
+                *largest = unsafe { _mm512_max_ps(_mm512_abs_ps(values), *largest) };
+            }
+        }
+        let one = self.0.splat(1.0);
+        unsafe {
+            let largest = self.across(
+                largest,
+                #[inline(always)]
+                |a, b| _mm512_max_ps(a, b),
+            );
+            let squares = self.across(
+                squares,
+                #[inline(always)]
+                |a, b| self.0.multiply_add(a, one, b),
+            );
+            let length = _mm512_sqrt_ps(squares);
+            let by_largest = self.0.multiply(largest, self.0.splat(1.0 / LARGEST));
+            let by_length = self.0.multiply(length, self.0.splat(1.0 / LONGEST));
+            let is_zero = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(length, self.0.splat(SHORTEST));
+            // Of a number and what is none, the second.
+            _mm512_mask_mov_ps(_mm512_max_ps(by_largest, by_length), is_zero, one)
+        }
     }
+
+    /// All values of the first vector in the first lane, and so on, by an `operation` of two.
+    #[inline(always)]
+    fn across(
+        self,
+        vectors: [__m512; LANES],
+        operation: impl Fn(__m512, __m512) -> __m512,
+    ) -> __m512 {
+        let zero = self.0.splat(0.0);
+        let (mut pairs, mut fours, mut eights) = ([zero; 8], [zero; 4], [zero; 2]);
+        unsafe {
+            // Within each quarter of a register, two vectors, then four; then quarters.
+            for (pair, of) in pairs.iter_mut().zip(vectors.chunks_exact(2)) {
+                let (low, high) =
+                    (_mm512_unpacklo_ps(of[0], of[1]), _mm512_unpackhi_ps(of[0], of[1]));
+                *pair = operation(low, high);
+            }
+            for (four, of) in fours.iter_mut().zip(pairs.chunks_exact(2)) {
+                let (a, b) = (_mm512_castps_pd(of[0]), _mm512_castps_pd(of[1]));
+                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+                *four = operation(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            }
+            for (eight, of) in eights.iter_mut().zip(fours.chunks_exact(2)) {
+                *eight = quarters([of[0], of[1]], &operation);
+            }
+            quarters(eights, &operation)
+        }
+    }
+}
+
+/// Quarters of both vectors, each two of a vector by an `operation`.
+///
+/// # Safety
+///
+/// For processors with AVX-512.
+#[inline(always)]
+unsafe fn quarters([a, b]: [__m512; 2], operation: &impl Fn(__m512, __m512) -> __m512) -> __m512 {
+    const EVEN: i32 = 0b10_00_10_00;
+    const ODD: i32 = 0b11_01_11_01;
+    // SAFETY: as above.
+    unsafe { operation(_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<ODD>(a, b)) }
 }
 
 #[cfg(test)]
@@ -165,14 +252,15 @@ mod tests {
     /// The product of a row and a column, and the same in f64.
     fn product(fixed: Fixed, row: &[f32], column: &[f32]) -> [f64; 2] {
         let narrow = |values: &[f32]| {
-            let mut narrowed = vec![0; values.len()];
-            let scale = fixed.call(|| fixed.narrow(values, &mut narrowed));
-            (narrowed, scale)
+            let (depth, mut scale) = (values.len(), [0.0]);
+            let mut narrowed = vec![0; depth];
+            fixed.call(|| fixed.narrow((values, depth), (&mut narrowed, depth), &mut scale));
+            (narrowed, scale[0])
         };
         let ((row_values, row_scale), (column_values, scale)) = (narrow(row), narrow(column));
         let panels = panels::<Fixed>(&column_values, 1);
         let rows = Rows { values: &row_values, count: 1, depth: row.len(), stride: row.len() };
-        let (mut found, mut scales) = ([0.0; Avx512::LANES], [0.0; Avx512::LANES]);
+        let (mut found, mut scales) = ([0.0; LANES], [0.0; LANES]);
         scales[0] = scale;
         fixed.call(|| {
             multiply(fixed, (rows, Panels::Near(&panels)), &mut found, |sums, _| {

@@ -2,15 +2,12 @@
 
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
-use std::arch::x86_64::{
-    __m256bh, __m256i, __m512, __m512bh, _mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_dpbf16_ps,
-    _mm512_loadu_ps, _mm512_set1_ps,
-};
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_set1_ps};
 use std::fmt::Debug;
 use std::mem::transmute;
 
 use super::elements::{Bf16, Element};
-use super::registers::{Avx512, Registers};
+use super::registers::{AtOnce, Avx512, Registers};
 
 /// Multiplies values of two matrices, a few columns at a time, as many as sums fill a register.
 pub(super) trait Multiplier: Debug + Copy + Send + Sync + 'static {
@@ -90,11 +87,11 @@ impl<R: Registers> Multiplier for R {
 /// In bf16, by AVX512-BF16: two values of a row are multiplied by two of each column, and both products
 /// added.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pairs(Avx512);
+pub(super) struct Pairs(Avx512<AtOnce>);
 
 impl Pairs {
     pub(super) fn detect() -> Option<Self> {
-        Avx512::detect().filter(|_| is_x86_feature_detected!("avx512bf16")).map(Self)
+        Avx512::detect().map(Self)
     }
 }
 
@@ -102,13 +99,13 @@ impl Pairs {
 // those of slices that are long enough, and their values may lie anywhere. A register of f32 and one of
 // pairs of bf16 have the same bits.
 impl Multiplier for Pairs {
-    type Registers = Avx512;
+    type Registers = Avx512<AtOnce>;
     type Element = Bf16;
     type Product = Bf16;
     const STEP: usize = 2;
 
     #[inline(always)]
-    fn registers(self) -> Avx512 {
+    fn registers(self) -> Avx512<AtOnce> {
         self.0
     }
 
@@ -128,7 +125,7 @@ impl Multiplier for Pairs {
 
     #[inline(always)]
     fn columns(self, values: &[Bf16]) -> __m512 {
-        unsafe { _mm512_loadu_ps(values[..Self::STEP * Avx512::LANES].as_ptr().cast()) }
+        unsafe { _mm512_loadu_ps(values[..Self::STEP * Self::Registers::LANES].as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -141,12 +138,6 @@ impl Multiplier for Pairs {
 
     #[inline(always)]
     fn put(self, sums: __m512, values: &mut [Bf16]) {
-        let values = values[..Avx512::LANES].as_mut_ptr();
-        unsafe {
-            _mm256_storeu_si256(
-                values.cast(),
-                transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sums)),
-            )
-        }
+        self.0.narrow(sums, values);
     }
 }

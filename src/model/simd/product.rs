@@ -212,7 +212,7 @@ mod tests {
     use super::super::elements::Bf16;
     use super::super::fixed::Fixed;
     use super::super::multiplier::Pairs;
-    use super::super::registers::{Avx2, Avx512};
+    use super::super::registers::{Avx2, Avx512, InSteps};
     use super::*;
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         if let Some(registers) = Avx2::detect() {
             check(registers, |value| value, |value| value);
         }
-        if let Some(registers) = Avx512::detect() {
+        if let Some(registers) = Avx512::<InSteps>::detect() {
             check(registers, |value| value, |value| value);
         }
         if let Some(pairs) = Pairs::detect() {

@@ -7,14 +7,16 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __m256, __m512, _CMP_UNORD_Q, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_storeu_si256,
-    _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_mov_epi32, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
+    __m256, __m256bh, __m256i, __m512, _CMP_UNORD_Q, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_max_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32,
+    _mm512_cvtneps_pbh, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_mov_epi32, _mm512_max_ps,
+    _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps,
 };
 use std::fmt::Debug;
+use std::mem::transmute;
 
 use super::elements::Bf16;
 
@@ -37,7 +39,7 @@ pub(super) trait Registers: Debug + Copy + Send + Sync + 'static {
     fn store(self, vector: Self::Vector, values: &mut [f32]);
     /// The first values, as f32.
     fn widen(self, values: &[Bf16]) -> Self::Vector;
-    /// Writes the first values, rounded as [`Bf16::rounded`] does.
+    /// Writes the first values, rounded to the nearest.
     fn narrow(self, vector: Self::Vector, values: &mut [Bf16]);
     fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`.
@@ -150,18 +152,64 @@ impl Registers for Avx2 {
     }
 }
 
-/// Thirty-two registers of sixteen values.
+/// Thirty-two registers of sixteen values, which are rounded to bf16 by `N`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<N = InSteps>(N);
 
-impl Avx512 {
+impl<N: Rounding> Avx512<N> {
     pub(super) fn detect() -> Option<Self> {
+        N::detect().filter(|_| is_x86_feature_detected!("avx512f")).map(Self)
+    }
+}
+
+/// How f32 is rounded to bf16. Only who has seen that the processor has the instructions, has a value of it.
+pub(super) trait Rounding: Debug + Copy + Send + Sync + 'static {
+    fn detect() -> Option<Self>;
+    fn round(self, vector: __m512) -> __m256i;
+}
+
+/// By what AVX-512 has for whole numbers, as [`Bf16::rounded`] does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InSteps(());
+
+impl Rounding for InSteps {
+    fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn round(self, vector: __m512) -> __m256i {
+        // SAFETY: as above.
+        unsafe {
+            let bits = _mm512_castps_si512(vector);
+            let is_odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(is_odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(vector, vector);
+            let rounded = _mm512_mask_mov_epi32(rounded, is_nan, _mm512_set1_epi32(0x7fc0));
+            _mm512_cvtepi32_epi16(rounded)
+        }
+    }
+}
+
+/// By AVX512-BF16's own instruction, which takes subnormal numbers for zero.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AtOnce(());
+
+impl Rounding for AtOnce {
+    fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512bf16").then_some(Self(()))
+    }
+
+    #[inline(always)]
+    fn round(self, vector: __m512) -> __m256i {
+        // SAFETY: as above; both types are sixteen times sixteen bits.
+        unsafe { transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(vector)) }
     }
 }
 
 // SAFETY: as above.
-impl Registers for Avx512 {
+impl<N: Rounding> Registers for Avx512<N> {
     type Vector = __m512;
     const LANES: usize = 16;
     const ROWS: usize = 12;
@@ -201,15 +249,7 @@ impl Registers for Avx512 {
     #[inline(always)]
     fn narrow(self, vector: __m512, values: &mut [Bf16]) {
         let values = values[..Self::LANES].as_mut_ptr();
-        unsafe {
-            let bits = _mm512_castps_si512(vector);
-            let is_odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let half = _mm512_add_epi32(is_odd, _mm512_set1_epi32(0x7fff));
-            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
-            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(vector, vector);
-            let rounded = _mm512_mask_mov_epi32(rounded, is_nan, _mm512_set1_epi32(0x7fc0));
-            _mm256_storeu_si256(values.cast(), _mm512_cvtepi32_epi16(rounded));
-        }
+        unsafe { _mm256_storeu_si256(values.cast(), self.0.round(vector)) }
     }
 
     #[inline(always)]

@@ -27,11 +27,9 @@ where
         let channels = self.channels;
         for place in 0..count {
             self.transform((x, grid), grid.place(first + place), tile);
-            for (point, values) in tile.chunks_exact(channels).enumerate() {
-                let row = point * count + place;
-                let narrowed = &mut tiles[row * channels..][..channels];
-                scales[row] = self.multiplier.narrow(values, narrowed);
-            }
+            let narrowed = (&mut tiles[place * channels..], count * channels);
+            let scales = &mut scales[place * Self::POINTS..][..Self::POINTS];
+            self.multiplier.narrow((tile, channels), narrowed, scales);
         }
     }
 
@@ -90,14 +88,16 @@ where
             let tiles = Rows { values, count, depth, stride: depth };
             let weights = &weights[point * depth * panel..][..depth * panel];
             let products = &mut products[point * count * panel..][..count * panel];
-            let rows = &scales[point * count..][..count];
+            let rows = &scales[point..];
             let columns = &self.weights.scales[point * self.filters + first..][..panel];
             multiply(
                 multiplier,
                 (tiles, Panels::of(&self.weights.panels, weights)),
                 products,
                 #[inline(always)]
-                |sums, [row, column]| multiplier.scaled(sums, rows[row], &columns[column..]),
+                |sums, [row, column]| {
+                    multiplier.scaled(sums, rows[row * Self::POINTS], &columns[column..])
+                },
             );
         }
     }

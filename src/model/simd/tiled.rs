@@ -61,7 +61,7 @@ pub(super) struct Scratch<E> {
     pub(super) tile: Aligned<f32>,
     /// For each point `[tiles, channels]`.
     pub(super) tiles: Aligned<E>,
-    /// For each point `[tiles]`.
+    /// `[tiles, REACH * REACH]`.
     pub(super) scales: Vec<f32>,
     /// For each point `[tiles, filters of a panel]`.
     pub(super) products: Aligned<f32>,
@@ -208,17 +208,17 @@ impl<E: Copy + Default> Weights<E> {
         points: &[f32],
         [channels, filters]: [usize; 2],
     ) -> Self {
-        let mut elements = vec![E::default(); points.len()];
-        let (mut column, mut narrowed) = (vec![0.0; channels], vec![E::default(); channels]);
-        let mut scales = Vec::new();
-        let size = channels * filters;
-        for (points, elements) in points.chunks_exact(size).zip(elements.chunks_exact_mut(size)) {
-            for filter in 0..filters {
+        let (size, mut scales) = (channels * filters, vec![1.0; points.len() / channels]);
+        let (mut columns, mut narrowed) = (vec![0.0; size], vec![E::default(); size]);
+        let mut elements = Vec::with_capacity(points.len());
+        for (points, scales) in points.chunks_exact(size).zip(scales.chunks_exact_mut(filters)) {
+            for (filter, column) in columns.chunks_exact_mut(channels).enumerate() {
                 let values = points[filter..].iter().step_by(filters);
                 column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
-                scales.push(multiplier.narrow(&column, &mut narrowed));
-                let values = elements[filter..].iter_mut().step_by(filters);
-                values.zip(&narrowed).for_each(|(to, value)| *to = *value);
+            }
+            multiplier.narrow((&columns, channels), (&mut narrowed, channels), scales);
+            for channel in 0..channels {
+                elements.extend(narrowed[channel..].iter().step_by(channels));
             }
         }
         // All that is left of the axis of filters is one matrix.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::simd::elements::Bf16;
 use crate::model::simd::multiplier::Multiplier;
-use crate::model::simd::registers::{Avx512, Registers};
+use crate::model::simd::registers::Registers;
 
 /// Bytes from one row of a panel to the next one: two values of each column.
 const PANEL_PITCH: usize = size_of::<Bf16>() * 2 * PANEL;
@@ -201,12 +201,12 @@ impl Target<'_> {
         let registers = amx.0.registers();
         let (one, floor) = (registers.splat(1.0), registers.splat(right.floor));
         let bias = &right.bias[column..][..PANEL];
-        let bias = [registers.load(bias), registers.load(&bias[Avx512::LANES..])];
+        let bias = [registers.load(bias), registers.load(&bias[SIDE..])];
         let outputs = self.values[self.tiles[tile] + column..].chunks_mut(self.stride);
         for (sums, outputs) in sums[..self.wanted[tile]].iter().zip(outputs) {
             let mut halves = bias;
             for (place, half) in halves.iter_mut().enumerate() {
-                let sums = registers.load(&sums[place * Avx512::LANES..]);
+                let sums = registers.load(&sums[place * SIDE..]);
                 *half = registers.larger(floor, registers.multiply_add(one, sums, *half));
             }
             let outputs = outputs[..PANEL].as_mut_ptr();
