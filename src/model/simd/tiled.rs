@@ -26,6 +26,7 @@ const TILES_AT_ONCE: usize = 12;
 const DIVIDED_AT_ONCE: usize = 24;
 /// With fewer channels or filters the transforms outweigh what they save.
 const FEW: usize = 48;
+const FEW_FILTERS: usize = 8;
 /// Bytes of transformed filters that stay in the last cache.
 const LARGE: usize = 8 << 20;
 /// Bytes of more than that which are worth reading for each tile of a picture.
@@ -38,7 +39,9 @@ pub(super) struct Tiled<M: Multiplier, F, const REACH: usize, const KERNEL: usiz
     pub(super) weights: Weights<M::Element>,
     pub(super) epilogue: Epilogue,
     pub(super) channels: usize,
+    /// Whole registers, of which the last ones may have nothing in them.
     pub(super) filters: usize,
+    wanted: usize,
     pub(super) padding: usize,
     /// What was needed between the steps, to be used again.
     spare: Mutex<Vec<Scratch<M::Element>>>,
@@ -80,18 +83,20 @@ where
         (weight, epilogue): (&Tensor, Epilogue),
         (size, padding): ((u32, u32), i64),
     ) -> Result<Option<Self>, TchError> {
-        let (filters, channels, ..) = weight.size4()?;
-        let [channels, filters, padding] = [channels, filters, padding].map(|n| n as usize);
+        let (wanted, channels, ..) = weight.size4()?;
+        let [channels, wanted, padding] = [channels, wanted, padding].map(|n| n as usize);
+        let filters = wanted.next_multiple_of(M::Registers::LANES);
         let [width, height] = [size.0, size.1].map(|side| side as usize);
         let Some(grid) = Self::grid([height, width], padding) else { return Ok(None) };
         let worth_it = LARGE.max(LARGE_FOR_A_TILE * grid.tiles());
         let is_large = size_of::<M::Element>() * Self::POINTS * channels * filters > worth_it;
-        let fits = [channels, filters].iter().all(|n| n % M::Registers::LANES == 0);
-        if channels.min(filters) < FEW || channels > MOST_CHANNELS || is_large || !fits {
+        let fits = channels % M::Registers::LANES == 0 && channels <= MOST_CHANNELS;
+        if channels < FEW || wanted < FEW_FILTERS || is_large || !fits {
             return Ok(None);
         }
         // `[kernel, kernel, channels, filters]`.
-        let weight = weight.f_to_kind(Kind::Float)?.f_permute([2, 3, 1, 0])?.f_contiguous()?;
+        let weight = weight.f_to_kind(Kind::Float)?.f_permute([2, 3, 1, 0])?;
+        let weight = weight.f_constant_pad_nd([0, (filters - wanted) as i64])?.f_contiguous()?;
         let points = transformed::<F, REACH, KERNEL>(values(&weight)?);
         let weights = Weights::new(multiplier, &points, [channels, filters]);
         let (spare, filtering) = (Mutex::default(), PhantomData);
@@ -101,6 +106,7 @@ where
             epilogue,
             channels,
             filters,
+            wanted,
             padding,
             spare,
             filtering,
@@ -130,7 +136,7 @@ where
         let tiles = pictures * grid.tiles();
         let (x, output) = ((values::<E>(&x)?, grid), Output::new(values_mut(&mut y)?));
         self.share((x, tiles), output);
-        y.f_permute([0, 3, 1, 2])
+        y.f_narrow(3, 0, self.wanted as i64)?.f_permute([0, 3, 1, 2])
     }
 
     /// None if there is no room for an output.
