@@ -152,13 +152,8 @@ impl<M: Multiplier<Element = E, Product = E>, E: Element> Layer<M> {
         multiplier.call(
             #[inline(always)]
             || {
-                multiply(
-                    multiplier,
-                    (input, Panels::of(&self.weights, &self.weights)),
-                    outputs,
-                    #[inline(always)]
-                    |sums, [_, filter]| self.epilogue.apply(multiplier.registers(), sums, filter),
-                );
+                let factors = (input, Panels::of(&self.weights, &self.weights));
+                multiply(multiplier, factors, outputs, Some(&self.epilogue));
             },
         );
     }

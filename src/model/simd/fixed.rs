@@ -27,7 +27,7 @@ pub(super) trait Scaling: Multiplier<Product = f32> {
         scales: &mut [f32],
     );
 
-    /// The products of a row and of columns, by the scale of the row and those of the columns.
+    /// What [`Multiplier::put`] wrote of a row and of columns, by the scale of the row and those of the columns.
     fn scaled(self, products: Vector<Self>, row: f32, columns: &[f32]) -> Vector<Self>;
 }
 
@@ -116,11 +116,6 @@ impl Multiplier for Fixed {
     }
 
     #[inline(always)]
-    fn floats(self, sums: __m512) -> __m512 {
-        unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(sums)) }
-    }
-
-    #[inline(always)]
     fn put(self, sums: __m512, values: &mut [f32]) {
         self.0.store(sums, values);
     }
@@ -159,8 +154,8 @@ impl Scaling for Fixed {
 
     #[inline(always)]
     fn scaled(self, products: __m512, row: f32, columns: &[f32]) -> __m512 {
-        let products = self.0.multiply(products, self.0.splat(row));
-        self.0.multiply(products, self.0.load(columns))
+        let whole = unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(products)) };
+        self.0.multiply(self.0.multiply(whole, self.0.splat(row)), self.0.load(columns))
     }
 }
 
@@ -263,9 +258,9 @@ mod tests {
         let (mut found, mut scales) = ([0.0; LANES], [0.0; LANES]);
         scales[0] = scale;
         fixed.call(|| {
-            multiply(fixed, (rows, Panels::Near(&panels)), &mut found, |sums, _| {
-                fixed.scaled(sums, row_scale, &scales)
-            });
+            multiply(fixed, (rows, Panels::Near(&panels)), &mut found, None);
+            let scaled = fixed.scaled(fixed.0.load(&found), row_scale, &scales);
+            fixed.0.store(scaled, &mut found);
         });
         let expected = row.iter().zip(column).map(|(a, b)| f64::from(*a) * f64::from(*b));
         [f64::from(found[0]), expected.sum()]

@@ -63,11 +63,25 @@ impl Epilogue {
         Ok(Self { bias, floor })
     }
 
-    /// Of outputs of the filters from `filter` on. What is not a number stays so.
+    /// For outputs of the filters from `filter` on.
     #[inline(always)]
-    fn apply<R: Registers>(&self, registers: R, outputs: R::Vector, filter: usize) -> R::Vector {
-        let bias = registers.load(&self.bias[filter..]);
-        let sum = registers.multiply_add(registers.splat(1.0), outputs, bias);
-        registers.larger(registers.splat(self.floor), sum)
+    fn of<R: Registers>(&self, registers: R, filter: usize) -> Finish<R> {
+        Finish { bias: registers.load(&self.bias[filter..]), floor: registers.splat(self.floor) }
+    }
+}
+
+/// An [`Epilogue`] of as many outputs as a register holds.
+#[derive(Debug, Clone, Copy)]
+struct Finish<R: Registers> {
+    bias: R::Vector,
+    floor: R::Vector,
+}
+
+impl<R: Registers> Finish<R> {
+    /// What is not a number stays so.
+    #[inline(always)]
+    fn apply(self, registers: R, outputs: R::Vector) -> R::Vector {
+        let sum = registers.multiply_add(registers.splat(1.0), outputs, self.bias);
+        registers.larger(self.floor, sum)
     }
 }

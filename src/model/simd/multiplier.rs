@@ -35,12 +35,7 @@ pub(super) trait Multiplier: Debug + Copy + Send + Sync + 'static {
         columns: Vector<Self>,
         sums: Vector<Self>,
     ) -> Vector<Self>;
-    /// Sums as f32, of what [`Multiplier::add_products`] makes of zeros.
-    #[inline(always)]
-    fn floats(self, sums: Vector<Self>) -> Vector<Self> {
-        sums
-    }
-    /// Writes f32, one for each column.
+    /// Writes sums, one for each column.
     fn put(self, sums: Vector<Self>, values: &mut [Self::Product]);
 }
 

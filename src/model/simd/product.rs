@@ -5,8 +5,9 @@
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
+use super::Epilogue;
 use super::aligned::LINE;
-use super::multiplier::{Multiplier, Vector};
+use super::multiplier::Multiplier;
 use super::registers::{Registers, panel_of};
 
 /// `[depth, columns]` in panels of that `width`, `[columns / width, depth / step, width, step]`. The last
@@ -63,18 +64,17 @@ impl<'a, E> Panels<'a, E> {
     }
 }
 
-/// The product of `left` and `right`, as wide as it is. `finish` makes what is stored of the values from a
-/// row and column on.
+/// The product of `left` and `right`, as wide as it is, or what `epilogue` makes of it.
 #[inline(always)]
 pub(super) fn multiply<M: Multiplier>(
     multiplier: M,
     (left, right): (Rows<'_, M::Element>, Panels<'_, M::Element>),
     product: &mut [M::Product],
-    finish: impl Fn(Vector<M>, [usize; 2]) -> Vector<M>,
+    epilogue: Option<&Epilogue>,
 ) {
     match right {
-        Panels::Near(panels) => strips::<M, false>(multiplier, (left, panels), product, finish),
-        Panels::Far(panels) => strips::<M, true>(multiplier, (left, panels), product, finish),
+        Panels::Near(panels) => strips::<M, false>(multiplier, (left, panels), product, epilogue),
+        Panels::Far(panels) => strips::<M, true>(multiplier, (left, panels), product, epilogue),
     }
 }
 
@@ -84,7 +84,7 @@ fn strips<M: Multiplier, const FAR: bool>(
     multiplier: M,
     (left, panels): (Rows<'_, M::Element>, &[M::Element]),
     product: &mut [M::Product],
-    finish: impl Fn(Vector<M>, [usize; 2]) -> Vector<M>,
+    epilogue: Option<&Epilogue>,
 ) {
     let (width, panel) = (panels.len() / left.depth, panel_of::<M::Registers>());
     for (place, weights) in panels.chunks(left.depth * panel).enumerate() {
@@ -92,9 +92,9 @@ fn strips<M: Multiplier, const FAR: bool>(
         let factors = (left, weights);
         let product = (&mut product[column..], width);
         if weights.len() == left.depth * panel {
-            strip::<M, 2, FAR>(multiplier, factors, product, (&finish, column));
+            strip::<M, 2, FAR>(multiplier, factors, product, (epilogue, column));
         } else {
-            strip::<M, 1, FAR>(multiplier, factors, product, (&finish, column));
+            strip::<M, 1, FAR>(multiplier, factors, product, (epilogue, column));
         }
     }
 }
@@ -105,24 +105,24 @@ fn strip<M: Multiplier, const V: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
     (product, width): (&mut [M::Product], usize),
-    (finish, column): (&impl Fn(Vector<M>, [usize; 2]) -> Vector<M>, usize),
+    epilogue: (Option<&Epilogue>, usize),
 ) {
     let mut first = 0;
     while first < left.count {
         let rows = Rows { values: &left.values[first * left.stride..], ..left };
         let product = (&mut product[first * width..], width);
-        let (factors, finish) = ((rows, panel), (finish, [first, column]));
+        let factors = (rows, panel);
         first += match left.count - first {
             12.. if M::Registers::ROWS == 12 => {
-                block::<M, V, 12, FAR>(multiplier, factors, product, finish)
+                block::<M, V, 12, FAR>(multiplier, factors, product, epilogue)
             }
             8.. if M::Registers::ROWS == 12 => {
-                block::<M, V, 8, FAR>(multiplier, factors, product, finish)
+                block::<M, V, 8, FAR>(multiplier, factors, product, epilogue)
             }
-            6.. => block::<M, V, 6, FAR>(multiplier, factors, product, finish),
-            4.. => block::<M, V, 4, FAR>(multiplier, factors, product, finish),
-            2.. => block::<M, V, 2, FAR>(multiplier, factors, product, finish),
-            _ => block::<M, V, 1, FAR>(multiplier, factors, product, finish),
+            6.. => block::<M, V, 6, FAR>(multiplier, factors, product, epilogue),
+            4.. => block::<M, V, 4, FAR>(multiplier, factors, product, epilogue),
+            2.. => block::<M, V, 2, FAR>(multiplier, factors, product, epilogue),
+            _ => block::<M, V, 1, FAR>(multiplier, factors, product, epilogue),
         };
     }
 }
@@ -132,39 +132,33 @@ fn strip<M: Multiplier, const V: usize, const FAR: bool>(
 fn block<M: Multiplier, const V: usize, const N: usize, const FAR: bool>(
     multiplier: M,
     (left, panel): (Rows<'_, M::Element>, &[M::Element]),
-    (product, width): (&mut [M::Product], usize),
-    (finish, [row, column]): (&impl Fn(Vector<M>, [usize; 2]) -> Vector<M>, [usize; 2]),
+    product: (&mut [M::Product], usize),
+    epilogue: (Option<&Epilogue>, usize),
 ) -> usize {
     let mut rows: [&[M::Element]; N] = [&[]; N];
     for (place, values) in rows.iter_mut().enumerate() {
         *values = &left.values[place * left.stride..][..left.depth];
     }
-    let sums = multiply_rows::<M, V, N, FAR>(multiplier, &rows, panel);
-    for (down, sums) in sums.iter().enumerate() {
-        let product = &mut product[down * width..];
-        for (place, sums) in sums.iter().enumerate() {
-            let across = place * M::Registers::LANES;
-            let sums = finish(multiplier.floats(*sums), [row + down, column + across]);
-            multiplier.put(sums, &mut product[across..]);
-        }
-    }
+    multiply_rows::<M, V, N, FAR>(multiplier, (&rows, panel), product, epilogue);
     N
 }
 
 /// The product of rows and a panel.
 ///
 /// Not inlined, so that the rows' addresses stay in registers instead of being computed from the first
-/// one's.
+/// one's. It writes the product itself, since so many sums would be returned in memory.
 #[inline(never)]
 fn multiply_rows<M: Multiplier, const V: usize, const N: usize, const FAR: bool>(
     multiplier: M,
-    rows: &[&[M::Element]; N],
-    panel: &[M::Element],
-) -> [[Vector<M>; V]; N] {
+    (rows, panel): (&[&[M::Element]; N], &[M::Element]),
+    (product, width): (&mut [M::Product], usize),
+    (epilogue, column): (Option<&Epilogue>, usize),
+) {
     multiplier.call(
         #[inline(always)]
         || {
-            let vector = M::Registers::LANES * M::STEP;
+            let lanes = M::Registers::LANES;
+            let vector = lanes * M::STEP;
             let depth = panel.len() / (V * vector) * M::STEP;
             for row in rows {
                 assert!(row.len() >= depth);
@@ -189,7 +183,25 @@ fn multiply_rows<M: Multiplier, const V: usize, const N: usize, const FAR: bool>
                     }
                 }
             }
-            sums
+            if let Some(epilogue) = epilogue {
+                for place in 0..V {
+                    let registers = multiplier.registers();
+                    let finish = epilogue.of(registers, column + place * lanes);
+                    for sums in &mut sums {
+                        sums[place] = finish.apply(registers, sums[place]);
+                    }
+                }
+            }
+            assert!(product.len() >= (N - 1) * width + V * lanes);
+            for (row, sums) in sums.into_iter().enumerate() {
+                for (place, sums) in sums.into_iter().enumerate() {
+                    let first = row * width + place * lanes;
+                    // SAFETY: there are as many, see above.
+                    #[expect(unsafe_code, reason = "with checks the sums are written twice")]
+                    let product = unsafe { product.get_unchecked_mut(first..first + lanes) };
+                    multiplier.put(sums, product);
+                }
+            }
         },
     )
 }
@@ -227,7 +239,7 @@ mod tests {
             check(pairs, Bf16::rounded, Bf16::widened);
         }
         if let Some(fixed) = Fixed::detect() {
-            check(fixed, |value| value as i16, |value| value);
+            check(fixed, |value| value as i16, |value| value.to_bits() as i32 as f32);
         }
     }
 
@@ -255,10 +267,10 @@ mod tests {
             let rows = Rows { values: &values, count, depth: rows, stride };
             let panels = panels::<M>(&narrowed(&right), columns);
             let factors = (rows, Panels::Near(&panels));
-            multiplier.call(|| multiply(multiplier, factors, &mut product, |sums, _| sums));
+            multiplier.call(|| multiply(multiplier, factors, &mut product, None));
             let mut fetched = product.clone();
             let factors = (rows, Panels::Far(&panels));
-            multiplier.call(|| multiply(multiplier, factors, &mut fetched, |sums, _| sums));
+            multiplier.call(|| multiply(multiplier, factors, &mut fetched, None));
             assert!(fetched.iter().zip(&product).all(|(a, b)| widen(*a) == widen(*b)));
             for (place, found) in product.iter().enumerate() {
                 let (row, column) = (place / width, place % width);

@@ -1,6 +1,6 @@
 //! The three steps of Winograd's algorithm: transform inputs, multiply, transform products.
 
-#![expect(unsafe_code, reason = "threads write parts of one output")]
+#![expect(unsafe_code, reason = "threads write parts of one output; checks that take too long")]
 
 use super::elements::Element;
 use super::fixed::Scaling;
@@ -50,13 +50,15 @@ where
                 }
             }
         }
+        assert_eq!(tile.len(), Self::POINTS * channels);
         // Overwritten for each channel: zeros take longer than a part of the transform.
         let mut columns = [[registers.splat(0.0); REACH]; REACH];
         for channel in (0..channels).step_by(M::Registers::LANES) {
             for (column, points) in columns.iter_mut().enumerate() {
                 let mut values = [registers.splat(0.0); REACH];
                 for (value, pixels) in values.iter_mut().zip(&pixels) {
-                    *value = E::load(registers, &pixels[column][channel..]);
+                    // SAFETY: a pixel has all `channels`, a whole number of registers.
+                    *value = E::load(registers, unsafe { part::<M, _>(pixels[column], channel) });
                 }
                 *points = F::input(registers, values);
             }
@@ -66,8 +68,9 @@ where
                     *value = points[row];
                 }
                 for (column, point) in F::input(registers, values).iter().enumerate() {
-                    let place = row * REACH + column;
-                    registers.store(*point, &mut tile[place * channels + channel..]);
+                    let place = (row * REACH + column) * channels + channel;
+                    // SAFETY: there are all channels of each point, see above.
+                    registers.store(*point, unsafe { part_mut::<M, _>(tile, place) });
                 }
             }
         }
@@ -78,9 +81,9 @@ where
     pub(super) fn multiply(
         &self,
         [first, count]: [usize; 2],
-        Scratch { tiles, scales, products, .. }: &mut Scratch<M::Element>,
+        Scratch { tiles, products, .. }: &mut Scratch<M::Element>,
     ) {
-        let (depth, multiplier) = (self.channels, self.multiplier);
+        let depth = self.channels;
         let panel = panel_of::<M::Registers>().min(self.filters - first);
         let weights = &self.weights.panels[first * Self::POINTS * depth..];
         for point in 0..Self::POINTS {
@@ -88,17 +91,8 @@ where
             let tiles = Rows { values, count, depth, stride: depth };
             let weights = &weights[point * depth * panel..][..depth * panel];
             let products = &mut products[point * count * panel..][..count * panel];
-            let rows = &scales[point..];
-            let columns = &self.weights.scales[point * self.filters + first..][..panel];
-            multiply(
-                multiplier,
-                (tiles, Panels::of(&self.weights.panels, weights)),
-                products,
-                #[inline(always)]
-                |sums, [row, column]| {
-                    multiplier.scaled(sums, rows[row * Self::POINTS], &columns[column..])
-                },
-            );
+            let factors = (tiles, Panels::of(&self.weights.panels, weights));
+            multiply(self.multiplier, factors, products, None);
         }
     }
 
@@ -108,13 +102,16 @@ where
     pub(super) fn scatter<E: Element>(
         &self,
         (first_filter, grid): (usize, Grid),
-        ([first, count], products): ([usize; 2], &[f32]),
+        ([first, count], Scratch { scales, products, .. }): ([usize; 2], &Scratch<M::Element>),
         y: Output<'_, E>,
     ) {
-        let (filters, registers) = (self.filters, self.multiplier.registers());
+        let (filters, multiplier) = (self.filters, self.multiplier);
+        let registers = multiplier.registers();
         let panel = panel_of::<M::Registers>().min(filters - first_filter);
+        assert!(products.len() >= Self::POINTS * count * panel);
+        assert_eq!(self.weights.scales.len(), Self::POINTS * filters);
         let mut columns = [[registers.splat(0.0); TILE]; REACH];
-        for tile in 0..count {
+        for (tile, scales) in (0..count).zip(scales.chunks_exact(Self::POINTS)) {
             let Place { picture, top, left } = grid.place(first + tile);
             let [rows, width] = [grid.out_height - top, grid.out_width - left];
             let corner = (picture * grid.out_height + top) * grid.out_width + left;
@@ -122,11 +119,22 @@ where
                 for (column, outputs) in columns.iter_mut().enumerate() {
                     let mut values = [registers.splat(0.0); REACH];
                     for (row, value) in values.iter_mut().enumerate() {
-                        let place = (row * REACH + column) * count + tile;
-                        *value = registers.load(&products[place * panel + filter - first_filter..]);
+                        let point = row * REACH + column;
+                        let place = (point * count + tile) * panel + filter - first_filter;
+                        // SAFETY: for each point there are as many products and scales, see above.
+                        let (products, filters) = unsafe {
+                            let scales = &self.weights.scales;
+                            (
+                                part::<M, _>(products, place),
+                                part::<M, _>(scales, point * filters + filter),
+                            )
+                        };
+                        let sums = registers.load(products);
+                        *value = multiplier.scaled(sums, scales[point], filters);
                     }
                     *outputs = F::output(registers, values);
                 }
+                let finish = self.epilogue.of(registers, filter);
                 for row in 0..rows.min(TILE) {
                     let mut values = [registers.splat(0.0); REACH];
                     for (value, outputs) in values.iter_mut().zip(&columns) {
@@ -134,15 +142,37 @@ where
                     }
                     let outputs = F::output(registers, values);
                     for (column, output) in outputs.iter().enumerate().take(width) {
-                        let output = self.epilogue.apply(registers, *output, filter);
                         let pixel = corner + row * grid.out_width + column;
                         // SAFETY: a tile's outputs of a panel's filters are written by one thread.
                         let place =
                             unsafe { y.part(pixel * filters + filter, M::Registers::LANES) };
-                        E::store(registers, output, place);
+                        E::store(registers, finish.apply(registers, *output), place);
                     }
                 }
             }
         }
     }
+}
+
+/// As many values from `first` on as a register holds. Without a check, since there would be as many checks
+/// as there is arithmetic.
+///
+/// # Safety
+///
+/// There are so many.
+#[inline(always)]
+unsafe fn part<M: Scaling, E>(values: &[E], first: usize) -> &[E] {
+    // SAFETY: as above.
+    unsafe { values.get_unchecked(first..first + M::Registers::LANES) }
+}
+
+/// As [`part`].
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+unsafe fn part_mut<M: Scaling, E>(values: &mut [E], first: usize) -> &mut [E] {
+    // SAFETY: as above.
+    unsafe { values.get_unchecked_mut(first..first + M::Registers::LANES) }
 }

@@ -181,7 +181,7 @@ where
                         }
                         for &filter in &panels[first..first + together] {
                             self.multiply([filter, group[1]], &mut scratch);
-                            self.scatter((filter, x.1), (group, &scratch.products), y);
+                            self.scatter((filter, x.1), (group, &scratch), y);
                         }
                     },
                 );

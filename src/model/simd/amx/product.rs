@@ -188,7 +188,7 @@ impl Sums {
 }
 
 impl Target<'_> {
-    /// Writes the sums of a `tile`, of the panel that begins with a `column`. As [`Epilogue::apply`](crate::model::simd::Epilogue::apply), with
+    /// Writes the sums of a `tile`, of the panel that begins with a `column`. As [`Finish::apply`](crate::model::simd::Finish::apply), with
     /// the bias in registers for all rows.
     #[inline(always)]
     fn write(
