@@ -10,7 +10,7 @@ use super::product::{Panels, Rows, multiply, panels};
 use super::registers::Registers;
 use super::share::Work;
 use super::tiles::Grid;
-use super::window::Window;
+use super::window::{CHUNK, Window};
 use crate::model::fused::Activation;
 
 /// Output pixels that go through all layers together.
@@ -90,14 +90,22 @@ impl<M: Multiplier<Element = E, Product = E>, E: Element> Block<M> {
         let shape = [pictures, out_height, out_width, filters].map(|n| n as i64);
         let mut y = Tensor::f_empty(shape, (E::KIND, Device::Cpu))?;
         let x = x.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-        let x = (values(&x)?, Grid { height, width, out_height, out_width });
+        let size = Grid { height, width, out_height, out_width };
+        let padded;
+        let x = match values(&x)? {
+            x if self.window.is_row(self.stride()) => x,
+            x => {
+                padded = self.window.padded((x, size), pictures, CHUNK);
+                &*padded
+            }
+        };
         let multiplications = self.layers.iter().map(|layer| layer.depth * layer.filters).sum();
         let items = pictures * out_height * out_width;
         let work = Work { items, together: PIXELS_AT_ONCE, multiplications };
         let offset = |pixel| pixel * filters;
         let worker = || {
             let mut buffers = self.buffers();
-            move |pixels, y: &mut [E]| self.fill(&mut buffers, x, (pixels, y))
+            move |pixels, y: &mut [E]| self.fill(&mut buffers, (x, size), (pixels, y))
         };
         work.share(values_mut(&mut y)?, offset, worker);
         y.f_permute([0, 3, 1, 2])
@@ -107,9 +115,14 @@ impl<M: Multiplier<Element = E, Product = E>, E: Element> Block<M> {
         self.layers.iter().map(|layer| &layer.weights as _).collect()
     }
 
+    /// Values from one window to the next one.
+    fn stride(&self) -> usize {
+        self.window.depth().next_multiple_of(M::STEP)
+    }
+
     fn buffers(&self) -> Buffers<E> {
-        let buffer = |width: usize| vec![E::default(); PIXELS_AT_ONCE * width];
-        let depth = self.window.depth().next_multiple_of(M::STEP);
+        let buffer = |width: usize| vec![E::default(); PIXELS_AT_ONCE * width + CHUNK];
+        let depth = self.stride();
         let outputs = self.layers.iter().map(|layer| buffer(layer.width)).collect();
         Buffers { window: buffer(depth), depth, outputs }
     }

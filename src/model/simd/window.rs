@@ -1,7 +1,11 @@
 //! What the pixels of an output are made of.
 
+use super::aligned::Aligned;
 use super::elements::Element;
 use super::tiles::Grid;
+
+/// Values that are copied at a time: so few are not worth a call.
+pub(super) const CHUNK: usize = 16;
 
 /// What an output pixel depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,11 @@ impl Window {
         (self.kernel, self.stride, self.padding) == (1, 1, 0)
     }
 
+    /// Whether windows lie in a picture as they are wanted, with so many values from one to the next.
+    pub(super) fn is_row(self, stride: usize) -> bool {
+        self.is_pixel() && self.depth() == stride
+    }
+
     pub(super) fn depth(self) -> usize {
         self.kernel * self.kernel * self.channels
     }
@@ -27,8 +36,42 @@ impl Window {
         Some((side + 2 * self.padding).checked_sub(self.kernel)? / self.stride + 1)
     }
 
+    /// `pictures` of `x`, `[N, H, W, C]`, with zeros around each, and so many values `beyond` all of them.
+    pub(super) fn padded<E: Element>(
+        self,
+        (x, size): (&[E], Grid),
+        pictures: usize,
+        beyond: usize,
+    ) -> Aligned<E> {
+        let Self { channels, padding, .. } = self;
+        let [high, wide] = [size.height, size.width].map(|side| side + 2 * padding);
+        let mut padded = Aligned::filled(E::default(), pictures * high * wide * channels + beyond);
+        let to = padded.chunks_exact_mut(high * wide * channels);
+        for (to, from) in to.zip(x.chunks_exact(size.height * size.width * channels)) {
+            let lines = to.chunks_exact_mut(wide * channels).skip(padding);
+            for (to, from) in lines.zip(from.chunks_exact(size.width * channels)) {
+                to[padding * channels..][..from.len()].copy_from_slice(from);
+            }
+        }
+        padded
+    }
+
+    /// Where the window of an output pixel begins, in pictures with zeros around each.
+    pub(super) fn corner(self, size: Grid, pixel: usize) -> usize {
+        let [high, wide] = [size.height, size.width].map(|side| side + 2 * self.padding);
+        let (line, column) = (pixel / size.out_width, pixel % size.out_width);
+        let (picture, line) = (line / size.out_height, line % size.out_height);
+        ((picture * high + line * self.stride) * wide + column * self.stride) * self.channels
+    }
+
+    /// Values from a line of a window to the next one, in pictures with zeros around each.
+    pub(super) fn pitch(self, size: Grid) -> usize {
+        (size.width + 2 * self.padding) * self.channels
+    }
+
     /// What `count` output pixels from `first` on see, `[count, kernel, kernel, channels]` with `stride`
-    /// values from one to the next, in `rows` or where it is. `rows` has zeros where nothing is seen.
+    /// values from one to the next, in `rows` or where it is. `x` has zeros around each picture and a
+    /// [`CHUNK`] beyond all, `rows` has room for one beyond.
     pub(super) fn rows<'a, E: Element>(
         self,
         (x, size): (&'a [E], Grid),
@@ -36,44 +79,22 @@ impl Window {
         (rows, stride): (&'a mut [E], usize),
     ) -> &'a [E] {
         let depth = self.depth();
-        if self.is_pixel() && depth == stride {
+        if self.is_row(stride) {
             return &x[first * depth..][..count * depth];
         }
-        for (pixel, row) in (first..first + count).zip(rows.chunks_exact_mut(stride)) {
-            self.gather((x, size), pixel, &mut row[..depth]);
+        let (wide, pitch) = (self.kernel * self.channels, self.pitch(size));
+        for (place, pixel) in (first..first + count).enumerate() {
+            let (corner, row) = (self.corner(size, pixel), place * stride);
+            for line in 0..self.kernel {
+                let from = &x[corner + line * pitch..];
+                let to = &mut rows[row + line * wide..];
+                // What the last chunk of a line has too much of, the next line overwrites.
+                for start in (0..wide).step_by(CHUNK) {
+                    to[start..start + CHUNK].copy_from_slice(&from[start..start + CHUNK]);
+                }
+            }
+            rows[row + depth..row + stride].fill(E::default());
         }
         rows
-    }
-
-    /// Writes what an output pixel sees to `row`, `[kernel, kernel, channels]`, with zeros beyond the
-    /// picture.
-    fn gather<E: Element>(self, (x, size): (&[E], Grid), pixel: usize, row: &mut [E]) {
-        let (line, column) = (pixel / size.out_width, pixel % size.out_width);
-        let (picture, line) = (line / size.out_height, line % size.out_height);
-        let [top, left] = [line, column].map(|at| at * self.stride);
-        // Of the window's columns, those within the picture.
-        let inside = self.padding.saturating_sub(left)
-            ..self.kernel.min((size.width + self.padding).saturating_sub(left));
-        let [start, end] = [inside.start, inside.end].map(|at| at * self.channels);
-        let wide = self.kernel * self.channels;
-        for (line, row) in row.chunks_exact_mut(wide).enumerate() {
-            // Above the picture it wraps around to a large number.
-            let line = (top + line).wrapping_sub(self.padding);
-            if line >= size.height || inside.is_empty() {
-                row.fill(E::default());
-                continue;
-            }
-            let pixel =
-                (picture * size.height + line) * size.width + left + inside.start - self.padding;
-            let seen = &x[pixel * self.channels..][..end - start];
-            // Most windows lie within the picture as a whole.
-            if seen.len() == wide {
-                row.copy_from_slice(seen);
-                continue;
-            }
-            row[..start].fill(E::default());
-            row[start..end].copy_from_slice(seen);
-            row[end..].fill(E::default());
-        }
     }
 }

@@ -118,6 +118,7 @@ mod tests {
             (3, 48, 9, 13, 1),
             (3, 64, 2, 9, 4),
             (3, 80, 1, 3, 0),
+            (3, 10, 3, 7, 0),
         ] {
             let x = random(&[pictures, 64, side, side + 1]);
             let (weight, bias) = (random(&[filters, 64, kernel, kernel]), random(&[filters]));
@@ -166,9 +167,14 @@ mod tests {
             WinogradConv::new(values, size, 1, Activation::None).expect("weights")
         };
         let new = |shape, size| new_of(Kind::Float, shape, size);
-        for shape in
-            [[192, 3, 5, 5], [32, 64, 3, 3], [192, 96, 7, 7], [192, 96, 1, 1], [1024, 384, 3, 3]]
-        {
+        for shape in [
+            [192, 3, 5, 5],
+            [64, 32, 3, 3],
+            [4, 64, 3, 3],
+            [192, 96, 7, 7],
+            [192, 96, 1, 1],
+            [1024, 384, 3, 3],
+        ] {
             assert!(new(shape, SIZE).is_none(), "{shape:?}");
         }
         // 14 MB transformed, which nine tiles are not worth.

@@ -91,31 +91,15 @@ impl Tiling {
 
     /// `x`, `[N, H, W, C]`, with zeros around each picture, and after all of them.
     pub(super) fn padded(self, x: &[Bf16]) -> Aligned<Bf16> {
-        let Window { channels, padding, .. } = self.window;
-        let Grid { height, width, .. } = self.grid;
-        let [high, wide] = [height, width].map(|side| side + 2 * padding);
-        let mut padded =
-            Aligned::filled(Bf16::default(), self.pictures * high * wide * channels + DEEP);
-        let pictures = padded.chunks_exact_mut(high * wide * channels);
-        for (to, from) in pictures.zip(x.chunks_exact(height * width * channels)) {
-            let lines = to.chunks_exact_mut(wide * channels).skip(padding);
-            for (to, from) in lines.zip(from.chunks_exact(width * channels)) {
-                to[padding * channels..][..from.len()].copy_from_slice(from);
-            }
-        }
-        padded
+        self.window.padded((x, self.grid), self.pictures, DEEP)
     }
 
     /// The windows of `count` tiles from `first` on, in `x`, which has zeros around it if they see it.
     fn left(self, x: &[Bf16], first: usize, count: usize) -> Left<'_> {
-        let Window { channels, kernel, stride, padding } = self.window;
-        let Grid { height, width, out_height, out_width } = self.grid;
-        let [high, wide] = [height, width].map(|side| side + 2 * padding);
+        let Window { channels, kernel, stride, .. } = self.window;
         let place = |tile: usize| {
             let pixel = self.first_pixel((first + tile).min(self.count() - 1));
-            let (line, column) = (pixel / out_width, pixel % out_width);
-            let (picture, line) = (line / out_height, line % out_height);
-            ((picture * high + line * stride) * wide + column * stride) * channels
+            self.window.corner(self.grid, pixel)
         };
         Left {
             values: x,
@@ -124,7 +108,7 @@ impl Tiling {
             rows: self.rows,
             stride: stride * channels,
             lines: kernel,
-            pitch: wide * channels,
+            pitch: self.window.pitch(self.grid),
             depth: (kernel * channels).next_multiple_of(DEEP),
         }
     }
