@@ -6,11 +6,11 @@
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
 use std::arch::x86_64::{
-    __m512, _CMP_LT_OQ, _mm256_storeu_si256, _mm512_abs_ps, _mm512_castpd_ps, _mm512_castps_pd,
+    __m512, _CMP_LT_OQ, _mm256_storeu_si256, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
     _mm512_cvtps_epi32, _mm512_cvtsepi32_epi16, _mm512_div_ps, _mm512_dpwssd_epi32,
-    _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_max_ps, _mm512_set1_epi32, _mm512_shuffle_f32x4,
-    _mm512_sqrt_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_set1_epi32, _mm512_shuffle_f32x4, _mm512_sqrt_ps,
+    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::multiplier::{Multiplier, Vector};
@@ -56,12 +56,11 @@ impl<R: Registers> Scaling for R {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fixed(Avx512<AtOnce>);
 
-/// The largest length of a row, or a column: no sum of products is larger than the product of both lengths,
-/// by the inequality of Cauchy and Schwarz, so that 31 bits hold it. Rounding adds 16 at most, half the
-/// root of [`super::elements::MOST_CHANNELS`].
-const LONGEST: f32 = 46_250.0;
-/// The largest value.
-const LARGEST: f32 = 32_767.0;
+/// The length of a row, or a column, and so the most that a value can be. No sum of products is larger than
+/// the product of both lengths, by the inequality of Cauchy and Schwarz, and that is less than 2³⁰, so that
+/// 32 bits hold it. Rounding adds 16 to a length at most, half the root of
+/// [`super::elements::MOST_CHANNELS`].
+const LENGTH: f32 = 32_767.0;
 /// What is shorter counts as zero.
 const SHORTEST: f32 = 1e-18;
 /// Values in a register.
@@ -161,81 +160,61 @@ impl Scaling for Fixed {
 
 // SAFETY: as above.
 impl Fixed {
-    /// The least scales for as many rows as a register has lanes, or fewer. What is not a number in a row
-    /// makes its scale none.
+    /// Scales for as many rows as a register has lanes, or fewer. What is not a number in a row makes its
+    /// scale none.
     #[inline(always)]
     fn scales(self, (rows, depth): (&[f32], usize)) -> __m512 {
-        let zero = self.0.splat(0.0);
-        let (mut largest, mut squares) = ([zero; LANES], [zero; LANES]);
-        let sums = largest.iter_mut().zip(&mut squares);
-        for ((largest, squares), row) in sums.zip(rows.chunks_exact(depth)) {
+        let mut squares = [self.0.splat(0.0); LANES];
+        for (squares, row) in squares.iter_mut().zip(rows.chunks_exact(depth)) {
             for values in row.chunks_exact(LANES) {
                 let values = self.0.load(values);
                 *squares = self.0.multiply_add(values, values, *squares);
-                *largest = unsafe { _mm512_max_ps(_mm512_abs_ps(values), *largest) };
             }
         }
         let one = self.0.splat(1.0);
         unsafe {
-            let largest = self.across(
-                largest,
-                #[inline(always)]
-                |a, b| _mm512_max_ps(a, b),
-            );
-            let squares = self.across(
-                squares,
-                #[inline(always)]
-                |a, b| self.0.multiply_add(a, one, b),
-            );
-            let length = _mm512_sqrt_ps(squares);
-            let by_largest = self.0.multiply(largest, self.0.splat(1.0 / LARGEST));
-            let by_length = self.0.multiply(length, self.0.splat(1.0 / LONGEST));
+            let length = _mm512_sqrt_ps(self.added(squares));
             let is_zero = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(length, self.0.splat(SHORTEST));
-            // Of a number and what is none, the second.
-            _mm512_mask_mov_ps(_mm512_max_ps(by_largest, by_length), is_zero, one)
+            let scale = self.0.multiply(length, self.0.splat(1.0 / LENGTH));
+            _mm512_mask_mov_ps(scale, is_zero, one)
         }
     }
 
-    /// All values of the first vector in the first lane, and so on, by an `operation` of two.
+    /// All values of the first vector in the first lane, and so on.
     #[inline(always)]
-    fn across(
-        self,
-        vectors: [__m512; LANES],
-        operation: impl Fn(__m512, __m512) -> __m512,
-    ) -> __m512 {
+    fn added(self, vectors: [__m512; LANES]) -> __m512 {
         let zero = self.0.splat(0.0);
         let (mut pairs, mut fours, mut eights) = ([zero; 8], [zero; 4], [zero; 2]);
         unsafe {
             // Within each quarter of a register, two vectors, then four; then quarters.
             for (pair, of) in pairs.iter_mut().zip(vectors.chunks_exact(2)) {
-                let (low, high) =
-                    (_mm512_unpacklo_ps(of[0], of[1]), _mm512_unpackhi_ps(of[0], of[1]));
-                *pair = operation(low, high);
+                let [a, b] = [of[0], of[1]];
+                *pair = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             }
             for (four, of) in fours.iter_mut().zip(pairs.chunks_exact(2)) {
                 let (a, b) = (_mm512_castps_pd(of[0]), _mm512_castps_pd(of[1]));
                 let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-                *four = operation(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+                *four = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
             }
             for (eight, of) in eights.iter_mut().zip(fours.chunks_exact(2)) {
-                *eight = quarters([of[0], of[1]], &operation);
+                *eight = quarters([of[0], of[1]]);
             }
-            quarters(eights, &operation)
+            quarters(eights)
         }
     }
 }
 
-/// Quarters of both vectors, each two of a vector by an `operation`.
+/// Quarters of both vectors, each of which is two of a vector, added.
 ///
 /// # Safety
 ///
 /// For processors with AVX-512.
 #[inline(always)]
-unsafe fn quarters([a, b]: [__m512; 2], operation: &impl Fn(__m512, __m512) -> __m512) -> __m512 {
+unsafe fn quarters([a, b]: [__m512; 2]) -> __m512 {
     const EVEN: i32 = 0b10_00_10_00;
     const ODD: i32 = 0b11_01_11_01;
     // SAFETY: as above.
-    unsafe { operation(_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<ODD>(a, b)) }
+    unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<ODD>(a, b)) }
 }
 
 #[cfg(test)]
@@ -293,7 +272,7 @@ mod tests {
                 let row: Vec<_> = row.iter().map(|value| value * size).collect();
                 let [found, expected] = product(fixed, &row, &column);
                 // Half a step for each value of both.
-                let rounding = f64::from(row.len() as u32).sqrt() / f64::from(LARGEST);
+                let rounding = f64::from(row.len() as u32).sqrt() / f64::from(LENGTH);
                 let bound = rounding * length(&row) * length(&column);
                 assert!((found - expected).abs() <= bound, "{found}, {expected}");
             }
