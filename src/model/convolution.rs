@@ -58,8 +58,7 @@ impl Convolution {
             return Ok(Step::Conv(Self { weight, ..self }));
         }
         let served = layout == Layout::Served;
-        // In f32 beside bf16, too: so many fewer multiplications are faster than twice as many at once, but
-        // not than tiles.
+        // Beside bf16, too, but not beside tiles, which multiply so many more at once.
         let shortened = served && (self.weight.kind() == Kind::Float || !has_tiles());
         if shortened && self.stride == 1 {
             let values = (&weight, &self.bias);

@@ -1,7 +1,8 @@
 //! Products in whole numbers of 16 bits, each row and column of a scale of its own.
 //!
-//! bf16 has eight bits for whatever size a number is of; Winograd's transforms need more. Of numbers of
-//! about one size, 16 bits of fixed point keep twice as many, and are multiplied as fast (AVX512-VNNI).
+//! bf16 has eight bits for whatever size a number is of; Winograd's transforms need more. Of a row of
+//! numbers of about one size, whole numbers of 16 bits keep about twelve, and are multiplied as fast
+//! (AVX512-VNNI): twice as many at once as of f32.
 
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
