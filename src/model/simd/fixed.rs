@@ -10,8 +10,8 @@ use std::arch::x86_64::{
     __m512, _CMP_LT_OQ, _mm256_storeu_si256, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
     _mm512_cvtps_epi32, _mm512_cvtsepi32_epi16, _mm512_div_ps, _mm512_dpwssd_epi32,
-    _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_set1_epi32, _mm512_shuffle_f32x4, _mm512_sqrt_ps,
-    _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_mask_mov_ps, _mm512_shuffle_f32x4, _mm512_sqrt_ps, _mm512_unpackhi_pd,
+    _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::multiplier::{Multiplier, Vector};
@@ -98,13 +98,12 @@ impl Multiplier for Fixed {
 
     #[inline(always)]
     fn spread(self, row: &[i16]) -> __m512 {
-        let pair = row[..Self::STEP].as_ptr().cast::<i32>();
-        unsafe { _mm512_castsi512_ps(_mm512_set1_epi32(pair.read_unaligned())) }
+        self.0.spread_pair(row)
     }
 
     #[inline(always)]
     fn columns(self, values: &[i16]) -> __m512 {
-        unsafe { _mm512_loadu_ps(values[..Self::STEP * LANES].as_ptr().cast()) }
+        self.0.load_pairs(values)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "intrinsics, for processors that have been looked at")]
 
-use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_set1_ps};
+use std::arch::x86_64::{__m512, __m512bh, _mm512_dpbf16_ps};
 use std::fmt::Debug;
 use std::mem::transmute;
 
@@ -115,12 +115,12 @@ impl Multiplier for Pairs {
 
     #[inline(always)]
     fn spread(self, row: &[Bf16]) -> __m512 {
-        unsafe { _mm512_set1_ps(row[..Self::STEP].as_ptr().cast::<f32>().read_unaligned()) }
+        self.0.spread_pair(row)
     }
 
     #[inline(always)]
     fn columns(self, values: &[Bf16]) -> __m512 {
-        unsafe { _mm512_loadu_ps(values[..Self::STEP * Self::Registers::LANES].as_ptr().cast()) }
+        self.0.load_pairs(values)
     }
 
     #[inline(always)]

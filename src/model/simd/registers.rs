@@ -160,7 +160,28 @@ impl<N: Rounding> Avx512<N> {
     pub(super) fn detect() -> Option<Self> {
         N::detect().filter(|_| is_x86_feature_detected!("avx512f")).map(Self)
     }
+
+    /// The first two values, in every lane.
+    #[inline(always)]
+    pub(super) fn spread_pair<E: Half>(self, values: &[E]) -> __m512 {
+        let pair = values[..2].as_ptr().cast::<f32>();
+        // SAFETY: as above; two halves are as long as an f32, and any bits are one.
+        unsafe { _mm512_set1_ps(pair.read_unaligned()) }
+    }
+
+    /// The first values, two in each lane.
+    #[inline(always)]
+    pub(super) fn load_pairs<E: Half>(self, values: &[E]) -> __m512 {
+        // SAFETY: as in `spread_pair`.
+        unsafe { _mm512_loadu_ps(values[..2 * Self::LANES].as_ptr().cast()) }
+    }
 }
+
+/// What is half as long as an f32.
+pub(super) trait Half: Copy {}
+
+impl Half for Bf16 {}
+impl Half for i16 {}
 
 /// How f32 is rounded to bf16. Only who has seen that the processor has the instructions, has a value of it.
 pub(super) trait Rounding: Debug + Copy + Send + Sync + 'static {
