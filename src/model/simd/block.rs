@@ -121,10 +121,11 @@ impl<M: Multiplier<Element = E, Product = E>, E: Element> Block<M> {
     }
 
     fn buffers(&self) -> Buffers<E> {
-        let buffer = |width: usize| vec![E::default(); PIXELS_AT_ONCE * width + CHUNK];
+        let buffer = |width: usize| vec![E::default(); PIXELS_AT_ONCE * width];
         let depth = self.stride();
         let outputs = self.layers.iter().map(|layer| buffer(layer.width)).collect();
-        Buffers { window: buffer(depth), depth, outputs }
+        let window = vec![E::default(); PIXELS_AT_ONCE * depth + CHUNK];
+        Buffers { window, depth, outputs }
     }
 
     /// Writes the pixels from `first` to before `end` to `y`.

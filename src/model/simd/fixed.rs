@@ -114,6 +114,7 @@ impl Multiplier for Fixed {
         }
     }
 
+    /// The bits of whole numbers, of which [`Scaling::scaled`] makes f32.
     #[inline(always)]
     fn put(self, sums: __m512, values: &mut [f32]) {
         self.0.store(sums, values);

@@ -178,10 +178,15 @@ impl<N: Rounding> Avx512<N> {
 }
 
 /// What is half as long as an f32.
-pub(super) trait Half: Copy {}
+///
+/// # Safety
+///
+/// It is, and has no gaps.
+pub(super) unsafe trait Half: Copy {}
 
-impl Half for Bf16 {}
-impl Half for i16 {}
+// SAFETY: 16 bits each.
+unsafe impl Half for Bf16 {}
+unsafe impl Half for i16 {}
 
 /// How f32 is rounded to bf16. Only who has seen that the processor has the instructions, has a value of it.
 pub(super) trait Rounding: Debug + Copy + Send + Sync + 'static {

@@ -222,7 +222,8 @@ impl<E: Copy + Default> Weights<E> {
                 let values = points[filter..].iter().step_by(filters);
                 column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
             }
-            multiplier.narrow((&columns, channels), (&mut narrowed, channels), scales);
+            let columns = (&*columns, channels);
+            multiplier.call(|| multiplier.narrow(columns, (&mut narrowed, channels), scales));
             for channel in 0..channels {
                 elements.extend(narrowed[channel..].iter().step_by(channels));
             }
